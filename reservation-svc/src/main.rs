@@ -1,0 +1,2 @@
+//! reservation-svc
+fn main() {}

@@ -1,0 +1,1 @@
+//! Rate maths: tick period, poll interval, estimate. Pure.

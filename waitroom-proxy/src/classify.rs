@@ -1,0 +1,1 @@
+//! Which room a request belongs to. Pure.

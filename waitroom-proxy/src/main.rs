@@ -1,0 +1,2 @@
+//! waitroom-proxy
+fn main() {}

@@ -1,0 +1,446 @@
+//! The queue store: what the proxy asks of the place that keeps the line.
+//!
+//! One trait, two implementations: [`memory`] (the embedded default, and the
+//! executable specification) and [`redis`] (shared by any number of proxies).
+//! Every operation is one atomic step and safe to repeat after a lost reply.
+//! Nothing here names a socket, and no caller passes a clock: the store's own
+//! clock is the only one the rate is measured by.
+
+use std::fmt;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+pub mod memory;
+pub mod redis;
+
+/// Most visitors one batch operation takes; more is refused before any write.
+pub const MAX_BATCH: usize = 1_000;
+
+/// Most grants one tick gives out. A tick of 5,000 blocks Redis for 19 ms.
+pub const MAX_TICK: u32 = 5_000;
+
+/// A jump of the number sequence after a loss: more than can have been given out unseen.
+pub const SEQ_MARGIN: u64 = 100_000;
+
+/// A visitor: 12 random bytes, written as 16 characters of base64url.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Vid(pub [u8; 12]);
+
+/// A room's name, `[a-z0-9_-]{1,64}`; comes from the config only.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RoomName(String);
+
+/// Which incarnation of a room something belongs to.
+///
+/// `generation` rises when an operator resets the room: everything older is void.
+/// `life` is a random id given when a room starts from nothing (an empty store and
+/// a node that remembers nothing), so that numbers of two such starts are never
+/// taken for one another. A restored room keeps its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Epoch {
+    /// Rises by one with every reset.
+    pub generation: u64,
+    /// Random, never 0 in a room that has started; 0 from a node that knows none.
+    pub life: u32,
+}
+
+/// What this node remembers of a room, passed along so that a store that lost its
+/// last writes is noticed and never hands out the same number or turn twice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Highest seq this node ever saw; 0: nothing.
+    pub seq: u64,
+    /// Highest count of admissions this node ever saw.
+    pub admitted: u64,
+    /// Highest seq that was ever granted a turn.
+    pub watermark: u64,
+    /// Bit 0 of the bitmaps; a multiple of 8.
+    pub base: u64,
+    /// Tickets up to here were flushed.
+    pub floor: u64,
+    /// The pause counter: odd is paused.
+    pub pause: u64,
+}
+
+/// The limits of a room that a grant must respect.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Limits {
+    /// Admissions per second; 0 lets nobody in.
+    pub rate_per_s: f64,
+    /// Most tokens the bucket holds.
+    pub burst: f64,
+    /// Cap on granted + active; 0: none.
+    pub max_active: u64,
+}
+
+/// One visitor to put in line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JoinItem {
+    /// Who.
+    pub vid: Vid,
+    /// 0: new; otherwise the number of a verified ticket of this epoch.
+    pub seq: u64,
+}
+
+/// Where a joining visitor stands now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// In line at this number.
+    Waiting(u64),
+    /// Has a turn: claim it.
+    Granted(u64),
+    /// Has a session.
+    Active(u64),
+    /// The ticket is void (spent, ended, flushed, older than `base`, or its number is in
+    /// use by somebody else): drop it and join as new.
+    Void(u64),
+}
+
+/// One turn to claim, or one session to prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClaimItem {
+    /// Who.
+    pub vid: Vid,
+    /// The ticket's number; 0: not known (only without `proof`).
+    pub seq: u64,
+    /// The caller verified an unexpired queue token for exactly this vid, seq and epoch.
+    pub proof: bool,
+}
+
+/// One session to keep alive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TouchItem {
+    /// Who.
+    pub vid: Vid,
+    /// The session's number.
+    pub seq: u64,
+    /// The session then ends this long from now, never earlier than before.
+    pub ttl: Duration,
+    /// As in [`ClaimItem::proof`].
+    pub proof: bool,
+}
+
+/// What became of a claim, a touch or a fast-lane entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Has a session.
+    Session {
+        /// The ticket's number.
+        seq: u64,
+        /// When the session ends, milliseconds since the Unix epoch by the store's clock.
+        expires_at_ms: u64,
+    },
+    /// Still in line at this number (claims only).
+    Waiting(u64),
+    /// No: turn missed, session over or ended, or (fast lane) people are waiting.
+    No,
+}
+
+/// Counters after a tick.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticked {
+    /// Turns given by this tick.
+    pub granted_now: u64,
+    /// Highest seq ever granted.
+    pub watermark: u64,
+    /// Admissions since the generation began: turns and fast-lane entries.
+    pub admitted: u64,
+    /// Granted + active, without the overdue.
+    pub occupied: u64,
+    /// In line.
+    pub waiting: u64,
+    /// Number of the first in line; `None` when nobody waits. Everybody below has left the line.
+    pub head: Option<u64>,
+    /// The store had gone backwards: call [`QueueStore::recover`] and merge what is remembered.
+    pub rolled_back: bool,
+    /// No grants for this long (after a loss, while people re-insert themselves).
+    pub hold: Duration,
+    /// Highest number given out.
+    pub seq: u64,
+    /// Bit 0 of the bitmaps.
+    pub base: u64,
+    /// Tickets up to here were flushed.
+    pub floor: u64,
+    /// The pause counter: odd is paused.
+    pub pause: u64,
+    /// The store's clock, milliseconds since the Unix epoch.
+    pub now_ms: u64,
+}
+
+/// A run of bits, one a seq; the most significant bit of the first byte is `first`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BitSpan {
+    /// The seq of the first bit.
+    pub first: u64,
+    /// The bits, eight seqs a byte.
+    pub bytes: Vec<u8>,
+}
+
+/// A consistent picture of a room.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RoomPicture {
+    /// Which incarnation.
+    pub epoch: Epoch,
+    /// Highest number given out.
+    pub seq: u64,
+    /// Bit 0 of the bitmaps.
+    pub base: u64,
+    /// Tickets up to here were flushed.
+    pub floor: u64,
+    /// Admissions since the generation began.
+    pub admitted: u64,
+    /// Highest seq ever granted.
+    pub watermark: u64,
+    /// No grants for this long.
+    pub hold: Duration,
+    /// The pause counter: odd is paused.
+    pub pause: u64,
+    /// Started from nothing a short while ago: yields to whoever proves more.
+    pub cold: bool,
+    /// In line.
+    pub waiting: u64,
+    /// With a turn not yet claimed (may include overdue ones not swept yet).
+    pub granted: u64,
+    /// With a session (may include overdue ones not swept yet).
+    pub active: u64,
+    /// The store's clock, milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// Who waits.
+    pub waiting_bits: BitSpan,
+    /// Whose session ended for good.
+    pub ended_bits: BitSpan,
+    /// Whose ticket is spent; empty unless asked for.
+    pub spent_bits: BitSpan,
+}
+
+/// Counters without the bitmaps are enough for an operator's look; polls need the bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// Counters only.
+    Counters,
+    /// Counters, waiting bits from the first in line on, ended bits.
+    Polls,
+    /// Everything: what a node keeps in order to give it back after a loss.
+    Everything,
+}
+
+/// How a room came (back) to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    /// The store was empty and this node knew nothing: a new life.
+    Fresh,
+    /// The store was empty, older, or newly begun, and this node knew more.
+    Restored,
+    /// The store was there; what this node remembered was merged in.
+    Merged,
+}
+
+/// The answer to [`QueueStore::recover`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// What happened.
+    pub how: Recovery,
+    /// The epoch that holds now.
+    pub epoch: Epoch,
+    /// The store's values after the merge.
+    pub seen: Seen,
+    /// No grants for this long.
+    pub hold: Duration,
+    /// See [`RoomPicture::cold`].
+    pub cold: bool,
+}
+
+/// Which remembered bits are given back by [`QueueStore::merge_bits`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BitKind {
+    /// Tickets whose turn was claimed.
+    Spent,
+    /// Sessions that ended for good.
+    Ended,
+}
+
+/// Why the store gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The room's state is gone: call [`QueueStore::recover`].
+    #[error("the store has lost the room's state")]
+    Lost,
+    /// The store is of another epoch: adopt it, or recover when this node knows more.
+    #[error("the room is of another epoch: generation {}, life {}", .0.generation, .0.life)]
+    Superseded(Epoch),
+    /// The store refused the call before any write; a bug of the caller, or a ticket out of range.
+    #[error("the store refused the call: {0}")]
+    Refused(String),
+    /// No answer in time, or no connection.
+    #[error("the store does not answer: {0}")]
+    Unavailable(String),
+}
+
+/// The operations of `queue.md`. All of them name the room and the epoch the caller believes in.
+///
+/// # Errors
+/// Every operation can fail with any [`StoreError`]; after one, nothing was written, or
+/// (for `Unavailable`) possibly everything: repeat it, the answer is the same.
+#[async_trait]
+pub trait QueueStore: Send + Sync + 'static {
+    /// Puts visitors in line: the new at the tail, in the order given; verified tickets at their old number.
+    async fn join(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        seen: Seen,
+        batch: &[JoinItem],
+    ) -> Result<Vec<Standing>, StoreError>;
+
+    /// The fast lane: only while nobody waits, a token is there and the cap has room, straight to a
+    /// provisional session of `ttl`.
+    async fn enter(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        seen: Seen,
+        limits: Limits,
+        ttl: Duration,
+        batch: &[Vid],
+    ) -> Result<Vec<Verdict>, StoreError>;
+
+    /// Refills the bucket, drops what is overdue, gives turns to the head of the line.
+    async fn tick(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        seen: Seen,
+        limits: Limits,
+        claim_ttl: Duration,
+    ) -> Result<Ticked, StoreError>;
+
+    /// Turns into sessions. `renew`: a repeated claim extends the session.
+    async fn claim(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        ttl: Duration,
+        renew: bool,
+        batch: &[ClaimItem],
+    ) -> Result<Vec<Verdict>, StoreError>;
+
+    /// Keeps sessions alive.
+    async fn touch(&self, room: &RoomName, epoch: Epoch, batch: &[TouchItem]) -> Result<Vec<Verdict>, StoreError>;
+
+    /// Out of everything, for good. `seq` 0: whatever this visitor has now. Returns how many were taken out.
+    async fn end(&self, room: &RoomName, epoch: Epoch, batch: &[JoinItem]) -> Result<u64, StoreError>;
+
+    /// Out of the line, tickets still good. Returns how many were taken out.
+    async fn reap(&self, room: &RoomName, epoch: Epoch, seqs: &[u64]) -> Result<u64, StoreError>;
+
+    /// What a node needs to answer polls. Writes nothing. `epoch` `None`: any.
+    async fn snapshot(&self, room: &RoomName, epoch: Option<Epoch>, detail: Detail) -> Result<RoomPicture, StoreError>;
+
+    /// At start, after every reconnect and after [`StoreError::Lost`]. `fresh_life` becomes the room's
+    /// life if it has to start from nothing; `hold` is how long nobody is granted a turn after a loss.
+    async fn recover(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        seen: Seen,
+        hold: Duration,
+        burst: f64,
+        fresh_life: u32,
+    ) -> Result<Recovered, StoreError>;
+
+    /// Gives back remembered bits after [`QueueStore::recover`]. Returns how many were new.
+    async fn merge_bits(&self, room: &RoomName, epoch: Epoch, kind: BitKind, bits: &BitSpan)
+    -> Result<u64, StoreError>;
+
+    /// Empties the line; tickets void, sessions stay. `nonce` is one per order, so that a repeat does
+    /// not flush those who came since. Returns (new floor, how many were dropped).
+    async fn flush(&self, room: &RoomName, epoch: Epoch, seen: Seen, nonce: &str) -> Result<(u64, u64), StoreError>;
+
+    /// Begins a new generation; everything is void. Returns the new epoch; a repeat answers `Superseded`.
+    async fn reset(&self, room: &RoomName, epoch: Epoch) -> Result<Epoch, StoreError>;
+
+    /// Stops or allows grants and the fast lane. Returns the pause counter.
+    async fn set_paused(&self, room: &RoomName, epoch: Epoch, seen: Seen, paused: bool) -> Result<u64, StoreError>;
+
+    /// Moves `base` up so that the bitmaps stay as small as the line. Keeps `keep` numbers below the
+    /// head; does nothing unless at least `at_least` could go. Returns the base.
+    async fn trim(&self, room: &RoomName, epoch: Epoch, keep: u64, at_least: u64) -> Result<u64, StoreError>;
+
+    /// One round trip, for readiness.
+    async fn ping(&self) -> Result<(), StoreError>;
+}
+
+impl Vid {
+    /// Parses 16 characters of base64url.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        use base64::Engine as _;
+        let mut bytes = [0; 12];
+        if text.len() != 16 {
+            return None;
+        }
+        let n = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+        (n == 12).then_some(Self(bytes))
+    }
+}
+
+impl fmt::Display for Vid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use base64::Engine as _;
+        let mut text = [0; 16];
+        // 12 bytes are exactly 16 characters without padding, so this cannot fail.
+        let n =
+            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
+        f.write_str(std::str::from_utf8(&text[..n]).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Debug for Vid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Vid({self})")
+    }
+}
+
+impl RoomName {
+    /// `None` unless the name is `[a-z0-9_-]{1,64}`.
+    #[must_use]
+    pub fn new(name: &str) -> Option<Self> {
+        let ok = (1..=64).contains(&name.len())
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
+        ok.then(|| Self(name.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RoomName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl RoomPicture {
+    /// Whether an operator has paused the room.
+    #[must_use]
+    pub fn paused(&self) -> bool {
+        self.pause % 2 == 1
+    }
+
+    /// The part of the picture that a node remembers.
+    #[must_use]
+    pub fn seen(&self) -> Seen {
+        Seen {
+            seq: self.seq,
+            admitted: self.admitted,
+            watermark: self.watermark,
+            base: self.base,
+            floor: self.floor,
+            pause: self.pause,
+        }
+    }
+}
