@@ -101,6 +101,15 @@ struct Prefix {
     below: bool,
 }
 
+/// A prefix as it is compared: decoded, without trailing slash; empty: everything. Two prefixes that are
+/// equal here take the same requests.
+///
+/// # Errors
+/// A request for such a path would be refused, so the prefix could never match.
+pub fn normal_prefix(path: &str) -> Result<Box<[u8]>, BadPath> {
+    path::read(path).map(|decoded| decoded.strip_suffix(b"/").unwrap_or(&decoded).into())
+}
+
 impl RoutingTable {
     /// Builds the table. The order of rooms matters only for `Open` routes.
     #[must_use]
@@ -195,9 +204,8 @@ impl HostRoutes {
 impl Prefix {
     fn new(path: &str, below: bool) -> Self {
         // The config checks prefixes by the same rules; what it would refuse is compared as it stands.
-        let decoded = path::read(path).unwrap_or(Cow::Borrowed(path.as_bytes()));
-        let text = decoded.strip_suffix(b"/").unwrap_or(&decoded);
-        Self { text: text.into(), below: below && !text.is_empty() }
+        let text = normal_prefix(path).unwrap_or_else(|_| path.as_bytes().into());
+        Self { below: below && !text.is_empty(), text }
     }
 
     /// The strict reading, for what is never queued: the path as it stands.

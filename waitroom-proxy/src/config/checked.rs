@@ -121,7 +121,7 @@ pub struct Room {
     pub paths: Vec<String>,
     /// Prefixes that are never queued.
     pub bypass_paths: Vec<String>,
-    /// At least one; all of them TLS or none.
+    /// At least one, no duplicates.
     pub upstreams: Vec<Upstream>,
     /// The `Host` (and SNI) that upstreams see.
     pub upstream_host: UpstreamHost,

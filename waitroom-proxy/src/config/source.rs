@@ -1,0 +1,134 @@
+//! Where a config comes from, and how it is loaded: file or `--origin`, then environment, then flags.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::check::{Checker, TemplateCheck};
+use super::document::Document;
+use super::schema::schema;
+use super::{Config, Problem, overrides};
+
+/// Everything that a config is made of; kept, so that a reload asks the same again.
+#[derive(Clone, Debug)]
+pub struct Source {
+    base: Base,
+    /// `--listen`, over everything else.
+    listen: Option<String>,
+    /// `WAITROOM_…` variables, name and value.
+    environment: Vec<(String, String)>,
+}
+
+#[derive(Clone, Debug)]
+enum Base {
+    File(PathBuf),
+    Origin { url: String, rate_per_s: f64 },
+}
+
+/// A config without mistakes.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The config.
+    pub config: Config,
+    /// What is legal and unwise.
+    pub warnings: Vec<Problem>,
+    /// The config file and every file that it names: what a watcher should watch.
+    pub files: Vec<PathBuf>,
+}
+
+impl Source {
+    /// From a file.
+    #[must_use]
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        Self { base: Base::File(path.into()), listen: None, environment: Vec::new() }
+    }
+
+    /// One room in front of any site: `run --origin URL --rate N`.
+    #[must_use]
+    pub fn origin(url: impl Into<String>, rate_per_s: f64) -> Self {
+        Self { base: Base::Origin { url: url.into(), rate_per_s }, listen: None, environment: Vec::new() }
+    }
+
+    /// With `--listen`.
+    #[must_use]
+    pub fn with_listen(mut self, listen: Option<String>) -> Self {
+        self.listen = listen;
+        self
+    }
+
+    /// With the environment: name and value of each variable. Others than `WAITROOM_…` are ignored.
+    #[must_use]
+    pub fn with_environment(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.environment = variables.into_iter().filter(|(name, _)| name.starts_with("WAITROOM_")).collect();
+        self.environment.sort();
+        self
+    }
+
+    /// The config file, if there is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.base {
+            Base::File(path) => Some(path),
+            Base::Origin { .. } => None,
+        }
+    }
+
+    /// Reads and checks everything. `template` checks an operator's own waiting page.
+    ///
+    /// # Errors
+    /// Every mistake, in the order of the file.
+    pub fn load(&self, template: TemplateCheck<'_>) -> Result<Loaded, Vec<Problem>> {
+        let schema = schema();
+        let (mut document, mut mistakes) = self.document(&schema)?;
+        let (wrong, mut warnings) = overrides::environment(&mut document, &schema, &self.environment);
+        mistakes.extend(wrong);
+        if let Some(listen) = &self.listen {
+            document.put("server.listen", json!([listen]), "flag --listen");
+        }
+        let folder = self.path().and_then(Path::parent).unwrap_or(Path::new(""));
+        let mut checker = Checker::new(&document, folder, template);
+        let config = checker.config();
+        mistakes.append(&mut checker.mistakes);
+        mistakes.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
+        warnings.append(&mut checker.warnings);
+        warnings.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
+        let files = self.path().map(Path::to_owned).into_iter().chain(checker.files).collect();
+        match config {
+            Some(config) if mistakes.is_empty() => Ok(Loaded { config, warnings, files }),
+            _ => Err(mistakes),
+        }
+    }
+
+    fn document(&self, schema: &Value) -> Result<(Document, Vec<Problem>), Vec<Problem>> {
+        match &self.base {
+            Base::File(path) => match std::fs::read_to_string(path) {
+                Ok(text) => Ok(Document::from_toml(path, &text, schema)),
+                Err(error) => {
+                    let message = format!("cannot be read: {error}");
+                    let source = path.display().to_string();
+                    Err(vec![Problem { source, line: None, key: String::new(), message }])
+                }
+            },
+            Base::Origin { url, rate_per_s } => origin_document(url, *rate_per_s),
+        }
+    }
+}
+
+fn origin_document(url: &str, rate_per_s: f64) -> Result<(Document, Vec<Problem>), Vec<Problem>> {
+    let flag = |flag: &str, message: String| {
+        vec![Problem { source: format!("flag {flag}"), line: None, key: String::new(), message }]
+    };
+    if !rate_per_s.is_finite() || rate_per_s < 0.0 {
+        return Err(flag("--rate", format!("must be a number of visitors per second, 0 or more, not {rate_per_s}")));
+    }
+    if !url.starts_with("http://") && !url.starts_with("https://") {
+        return Err(flag("--origin", format!("{url:?} must be a URL like \"http://127.0.0.1:3000\"")));
+    }
+    let mut document = Document::empty("flags");
+    document.put(
+        "rooms",
+        json!([{ "name": "default", "upstreams": [url], "rate_per_s": rate_per_s }]),
+        "flag --origin",
+    );
+    Ok((document, Vec::new()))
+}
