@@ -12,7 +12,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 pub mod memory;
+mod open;
 pub mod redis;
+
+pub use self::open::{OpenError, open};
 
 /// Most visitors one batch operation takes; more is refused before any write.
 pub const MAX_BATCH: usize = 1_000;
@@ -263,8 +266,9 @@ pub enum BitKind {
 /// Why the store gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The room's state is gone: call [`QueueStore::recover`].
-    #[error("the store has lost the room's state")]
+    /// The room's state is gone, or this node has connected anew and may have missed a loss: call
+    /// [`QueueStore::recover`].
+    #[error("the store may have lost the room's state: it has to be recovered")]
     Lost,
     /// The store is of another epoch: adopt it, or recover when this node knows more.
     #[error("the room is of another epoch: generation {}, life {}", .0.generation, .0.life)]
@@ -275,6 +279,17 @@ pub enum StoreError {
     /// No answer in time, or no connection.
     #[error("the store does not answer: {0}")]
     Unavailable(String),
+}
+
+/// Why a store must not be started with.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CheckError {
+    /// It does not answer now; it may later.
+    #[error("{0}")]
+    Down(String),
+    /// It answers, and would lose queues or refuse writes until somebody changes its settings.
+    #[error("{0}")]
+    Unfit(String),
 }
 
 /// The operations of `queue.md`. All of them name the room and the epoch the caller believes in.
@@ -369,6 +384,28 @@ pub trait QueueStore: Send + Sync + 'static {
 
     /// One round trip, for readiness.
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// At start: whether this store can keep a queue, in one sentence with what to do.
+    async fn check(&self) -> Result<(), CheckError>;
+}
+
+impl StoreError {
+    /// The sentence of [`StoreError::Refused`] and [`StoreError::Unavailable`] by itself; otherwise the whole message.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Refused(reason) | Self::Unavailable(reason) => reason.clone(),
+            Self::Lost | Self::Superseded(_) => self.to_string(),
+        }
+    }
+}
+
+impl BitSpan {
+    /// Drops the zeros at the end: they say nothing.
+    pub fn trim_zeros(&mut self) {
+        let end = self.bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        self.bytes.truncate(end);
+    }
 }
 
 impl Vid {

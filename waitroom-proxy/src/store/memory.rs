@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use self::recover::Memory;
 use self::state::{Now, Room, check_ttl};
 use super::{
-    BitKind, BitSpan, ClaimItem, Detail, Epoch, JoinItem, Limits, QueueStore, Recovered, RoomName, RoomPicture, Seen,
+    BitKind, BitSpan, CheckError, ClaimItem, Detail, Epoch, JoinItem, Limits, QueueStore, Recovered, RoomName, RoomPicture, Seen,
     Standing, StoreError, Ticked, TouchItem, Verdict, Vid,
 };
 
@@ -204,6 +204,10 @@ impl QueueStore for MemoryStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn check(&self) -> Result<(), CheckError> {
         Ok(())
     }
 }

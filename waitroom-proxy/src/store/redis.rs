@@ -1,1 +1,271 @@
-//! The shared store.
+//! The shared store: one Redis server, any number of proxies. All logic is in `scripts/`; here are calls and replies.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use redis::{Client, Cmd, Script, ScriptInvocation, ToRedisArgs, Value};
+
+use self::link::{Link, Request};
+use self::reply::{Reply, name};
+use self::scripts::{Scripts, keys};
+use super::{
+    BitKind, BitSpan, CheckError, ClaimItem, Detail, Epoch, JoinItem, Limits, MAX_TICK, QueueStore, Recovered, RoomName,
+    RoomPicture, Seen, Standing, StoreError, Ticked, TouchItem, Verdict, Vid,
+};
+
+mod breaker;
+mod check;
+mod decode;
+mod link;
+mod reply;
+mod scripts;
+mod sentences;
+
+/// Bits sent by one call: a piece this long keeps the server busy for well under a millisecond.
+const BITS_A_CALL: usize = 256 * 1_024;
+
+/// Rooms kept by a Redis server.
+pub struct RedisStore {
+    link: Link,
+    scripts: Scripts,
+    /// On which connection each room was last recovered. On a newer one it must be recovered first: what
+    /// the server lost meanwhile is noticed and given back there. Bounded by the rooms in the config.
+    recovered_on: Mutex<HashMap<RoomName, u64>>,
+}
+
+/// Whether an operation may be the first for its room on a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    AfterRecovery,
+    Any,
+}
+
+impl RedisStore {
+    /// A store on this server. Connects on first use, on the runtime of the first caller.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self { link: Link::new(client), scripts: Scripts::new(), recovered_on: Mutex::default() }
+    }
+
+    async fn command(&self, words: &[&str]) -> Result<Value, StoreError> {
+        let mut command = Cmd::new();
+        command.arg(words);
+        let live = self.link.connect().await?;
+        self.link.exchange(live, Request::Command(command)).await
+    }
+
+    async fn call(&self, room: &RoomName, order: Order, call: ScriptInvocation<'_>) -> Result<Reply, StoreError> {
+        let live = self.link.connect().await?;
+        if order == Order::AfterRecovery && self.recovered_on(room) != Some(live.number) {
+            return Err(StoreError::Lost);
+        }
+        Reply::read(self.link.exchange(live, Request::Script(call)).await?)
+    }
+
+    fn recovered_on(&self, room: &RoomName) -> Option<u64> {
+        self.recovered_on.lock().unwrap_or_else(PoisonError::into_inner).get(room).copied()
+    }
+}
+
+/// A script with a room's keys and the caller's epoch; the arguments follow.
+fn begin<'a>(script: &'a Script, room: &RoomName, epoch: Epoch) -> ScriptInvocation<'a> {
+    let mut call = script.prepare_invoke();
+    for key in keys(room.as_str()) {
+        call.key(key);
+    }
+    call.arg(epoch.generation).arg(epoch.life);
+    call
+}
+
+fn args<T: ToRedisArgs>(call: &mut ScriptInvocation<'_>, values: impl IntoIterator<Item = T>) {
+    for value in values {
+        call.arg(value);
+    }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[async_trait]
+impl QueueStore for RedisStore {
+    async fn join(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        seen: Seen,
+        batch: &[JoinItem],
+    ) -> Result<Vec<Standing>, StoreError> {
+        let mut call = begin(&self.scripts.join, room, epoch);
+        args(&mut call, [seen.seq, batch.len() as u64]);
+        for item in batch {
+            call.arg(name(item.vid)).arg(item.seq);
+        }
+        self.call(room, Order::AfterRecovery, call).await?.each(batch.len(), Reply::standing)
+    }
+
+    async fn enter(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        seen: Seen,
+        limits: Limits,
+        ttl: Duration,
+        batch: &[Vid],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let mut call = begin(&self.scripts.enter, room, epoch);
+        args(&mut call, [limits.rate_per_s, limits.burst]);
+        args(&mut call, [limits.max_active, ms(ttl), seen.seq, seen.admitted, batch.len() as u64]);
+        args(&mut call, batch.iter().map(|vid| name(*vid)));
+        self.call(room, Order::AfterRecovery, call).await?.each(batch.len(), Reply::verdict)
+    }
+
+    async fn tick(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        seen: Seen,
+        limits: Limits,
+        claim_ttl: Duration,
+    ) -> Result<Ticked, StoreError> {
+        let mut call = begin(&self.scripts.tick, room, epoch);
+        args(&mut call, [limits.rate_per_s, limits.burst]);
+        args(&mut call, [limits.max_active, u64::from(MAX_TICK), ms(claim_ttl)]);
+        args(&mut call, [seen.admitted, seen.watermark, seen.seq]);
+        self.call(room, Order::AfterRecovery, call).await?.ticked()
+    }
+
+    async fn claim(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        ttl: Duration,
+        renew: bool,
+        batch: &[ClaimItem],
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let mut call = begin(&self.scripts.claim, room, epoch);
+        args(&mut call, [ms(ttl), u64::from(renew), batch.len() as u64]);
+        for item in batch {
+            call.arg(name(item.vid)).arg(item.seq).arg(u8::from(item.proof));
+        }
+        self.call(room, Order::AfterRecovery, call).await?.each(batch.len(), Reply::verdict)
+    }
+
+    async fn touch(&self, room: &RoomName, epoch: Epoch, batch: &[TouchItem]) -> Result<Vec<Verdict>, StoreError> {
+        let mut call = begin(&self.scripts.touch, room, epoch);
+        call.arg(batch.len());
+        for item in batch {
+            call.arg(name(item.vid)).arg(item.seq).arg(ms(item.ttl)).arg(u8::from(item.proof));
+        }
+        self.call(room, Order::AfterRecovery, call).await?.each(batch.len(), Reply::verdict)
+    }
+
+    async fn end(&self, room: &RoomName, epoch: Epoch, batch: &[JoinItem]) -> Result<u64, StoreError> {
+        let mut call = begin(&self.scripts.end, room, epoch);
+        call.arg(batch.len());
+        for item in batch {
+            call.arg(name(item.vid)).arg(item.seq);
+        }
+        self.call(room, Order::AfterRecovery, call).await?.number()
+    }
+
+    async fn reap(&self, room: &RoomName, epoch: Epoch, seqs: &[u64]) -> Result<u64, StoreError> {
+        let mut call = begin(&self.scripts.reap, room, epoch);
+        call.arg(seqs.len());
+        args(&mut call, seqs);
+        self.call(room, Order::AfterRecovery, call).await?.number()
+    }
+
+    async fn snapshot(&self, room: &RoomName, epoch: Option<Epoch>, detail: Detail) -> Result<RoomPicture, StoreError> {
+        let mut call = self.scripts.snapshot.prepare_invoke();
+        for key in keys(room.as_str()) {
+            call.key(key);
+        }
+        match epoch {
+            Some(epoch) => call.arg(epoch.generation).arg(epoch.life),
+            None => call.arg("").arg(""),
+        };
+        call.arg(match detail {
+            Detail::Counters => 0,
+            Detail::Polls => 1 + 2,
+            Detail::Everything => 1 + 2 + 4,
+        });
+        self.call(room, Order::Any, call).await?.picture()
+    }
+
+    async fn recover(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        seen: Seen,
+        hold: Duration,
+        burst: f64,
+        fresh_life: u32,
+    ) -> Result<Recovered, StoreError> {
+        let mut call = begin(&self.scripts.recover, room, epoch);
+        args(&mut call, [seen.seq, seen.admitted, seen.watermark, ms(hold)]);
+        call.arg(burst);
+        args(&mut call, [seen.pause, seen.base, seen.floor, u64::from(fresh_life)]);
+        let live = self.link.connect().await?;
+        let number = live.number;
+        let reply = Reply::read(self.link.exchange(live, Request::Script(call)).await?);
+        if matches!(reply, Ok(_) | Err(StoreError::Superseded(_))) {
+            self.recovered_on.lock().unwrap_or_else(PoisonError::into_inner).insert(room.clone(), number);
+        }
+        reply?.recovered()
+    }
+
+    async fn merge_bits(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        kind: BitKind,
+        bits: &BitSpan,
+    ) -> Result<u64, StoreError> {
+        let mut new = 0;
+        let mut first = bits.first;
+        // An empty span is one call, too: it answers whether the room is there.
+        let pieces = bits.bytes.chunks(BITS_A_CALL).chain(bits.bytes.is_empty().then_some([].as_slice()));
+        for piece in pieces {
+            let mut call = begin(&self.scripts.merge_bits, room, epoch);
+            call.arg(if kind == BitKind::Spent { "spent" } else { "ended" }).arg(first).arg(piece);
+            new += self.call(room, Order::Any, call).await?.number()?;
+            first += piece.len() as u64 * 8;
+        }
+        Ok(new)
+    }
+
+    async fn flush(&self, room: &RoomName, epoch: Epoch, seen: Seen, nonce: &str) -> Result<(u64, u64), StoreError> {
+        let mut call = begin(&self.scripts.flush, room, epoch);
+        call.arg(seen.seq).arg(nonce);
+        let mut reply = self.call(room, Order::AfterRecovery, call).await?;
+        Ok((reply.number()?, reply.number()? + reply.number()?))
+    }
+
+    async fn reset(&self, room: &RoomName, epoch: Epoch) -> Result<Epoch, StoreError> {
+        let call = begin(&self.scripts.reset, room, epoch);
+        self.call(room, Order::AfterRecovery, call).await?.epoch()
+    }
+
+    async fn set_paused(&self, room: &RoomName, epoch: Epoch, seen: Seen, paused: bool) -> Result<u64, StoreError> {
+        let mut call = begin(&self.scripts.pause, room, epoch);
+        args(&mut call, [u64::from(paused), seen.pause]);
+        self.call(room, Order::AfterRecovery, call).await?.number()
+    }
+
+    async fn trim(&self, room: &RoomName, epoch: Epoch, keep: u64, at_least: u64) -> Result<u64, StoreError> {
+        let mut call = begin(&self.scripts.trim, room, epoch);
+        args(&mut call, [keep, at_least]);
+        self.call(room, Order::AfterRecovery, call).await?.number()
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.command(&["PING"]).await.map(drop)
+    }
+
+    async fn check(&self) -> Result<(), CheckError> {
+        self.connect_check().await
+    }
+}
