@@ -23,5 +23,8 @@ pub use diff::{Changes, diff};
 pub use keys::MIN_SEAL_BYTES;
 pub use problem::Problem;
 pub use schema::schema;
-pub use source::{Loaded, Source};
+pub use source::{Loaded, Report, Source};
 pub use watch::{ConfigWatcher, WatchError};
+
+#[cfg(test)]
+mod tests;

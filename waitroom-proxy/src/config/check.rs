@@ -18,8 +18,8 @@ use super::document::Document;
 use super::raw::RawConfig;
 use super::{Config, Problem};
 
-/// Checks an operator's waiting page; gives one sentence for each mistake.
-pub type TemplateCheck<'a> = &'a (dyn Fn(&str) -> Result<(), Vec<String>> + 'a);
+/// Checks an operator's waiting page: warnings, or every mistake with its line.
+pub type TemplateCheck<'a> = &'a (dyn Fn(&str) -> Result<Vec<String>, Vec<(usize, String)>> + 'a);
 
 /// What a check found, and what it needs to find it.
 pub(super) struct Checker<'a> {

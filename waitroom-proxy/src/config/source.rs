@@ -25,6 +25,19 @@ enum Base {
     Origin { url: String, rate_per_s: f64 },
 }
 
+/// All that is to say about a config.
+#[derive(Debug)]
+pub struct Report {
+    /// Every mistake, in the order of the file.
+    pub mistakes: Vec<Problem>,
+    /// What is legal and unwise.
+    pub warnings: Vec<Problem>,
+    /// There when there are no mistakes.
+    pub config: Option<Config>,
+    /// The config file and every file that it names.
+    pub files: Vec<PathBuf>,
+}
+
 /// A config without mistakes.
 #[derive(Debug)]
 pub struct Loaded {
@@ -78,8 +91,19 @@ impl Source {
     /// # Errors
     /// Every mistake, in the order of the file.
     pub fn load(&self, template: TemplateCheck<'_>) -> Result<Loaded, Vec<Problem>> {
+        let Report { mistakes, warnings, config, files } = self.report(template);
+        config.map(|config| Loaded { config, warnings, files }).ok_or(mistakes)
+    }
+
+    /// As [`Source::load`], with the warnings also when there are mistakes.
+    #[must_use]
+    pub fn report(&self, template: TemplateCheck<'_>) -> Report {
         let schema = schema();
-        let (mut document, mut mistakes) = self.document(&schema)?;
+        let files: Vec<PathBuf> = self.path().map(Path::to_owned).into_iter().collect();
+        let (mut document, mut mistakes) = match self.document(&schema) {
+            Ok(read) => read,
+            Err(mistake) => return Report { mistakes: vec![mistake], warnings: Vec::new(), config: None, files },
+        };
         let (wrong, mut warnings) = overrides::environment(&mut document, &schema, &self.environment);
         mistakes.extend(wrong);
         if let Some(listen) = &self.listen {
@@ -89,24 +113,23 @@ impl Source {
         let mut checker = Checker::new(&document, folder, template);
         let config = checker.config();
         mistakes.append(&mut checker.mistakes);
-        mistakes.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
         warnings.append(&mut checker.warnings);
-        warnings.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
-        let files = self.path().map(Path::to_owned).into_iter().chain(checker.files).collect();
-        match config {
-            Some(config) if mistakes.is_empty() => Ok(Loaded { config, warnings, files }),
-            _ => Err(mistakes),
+        // Flags and variables last: they have no line.
+        for list in [&mut mistakes, &mut warnings] {
+            list.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
         }
+        let files = files.into_iter().chain(checker.files).collect();
+        Report { config: config.filter(|_| mistakes.is_empty()), mistakes, warnings, files }
     }
 
-    fn document(&self, schema: &Value) -> Result<(Document, Vec<Problem>), Vec<Problem>> {
+    fn document(&self, schema: &Value) -> Result<(Document, Vec<Problem>), Problem> {
         match &self.base {
             Base::File(path) => match std::fs::read_to_string(path) {
                 Ok(text) => Ok(Document::from_toml(path, &text, schema)),
                 Err(error) => {
                     let message = format!("cannot be read: {error}");
                     let source = path.display().to_string();
-                    Err(vec![Problem { source, line: None, key: String::new(), message }])
+                    Err(Problem { source, line: None, key: String::new(), message })
                 }
             },
             Base::Origin { url, rate_per_s } => origin_document(url, *rate_per_s),
@@ -114,9 +137,12 @@ impl Source {
     }
 }
 
-fn origin_document(url: &str, rate_per_s: f64) -> Result<(Document, Vec<Problem>), Vec<Problem>> {
-    let flag = |flag: &str, message: String| {
-        vec![Problem { source: format!("flag {flag}"), line: None, key: String::new(), message }]
+fn origin_document(url: &str, rate_per_s: f64) -> Result<(Document, Vec<Problem>), Problem> {
+    let flag = |flag: &str, message: String| Problem {
+        source: format!("flag {flag}"),
+        line: None,
+        key: String::new(),
+        message,
     };
     if !rate_per_s.is_finite() || rate_per_s < 0.0 {
         return Err(flag("--rate", format!("must be a number of visitors per second, 0 or more, not {rate_per_s}")));

@@ -113,11 +113,18 @@ fn template(checker: &mut Checker<'_>, key: &str, file: &str) -> Option<Option<T
     let (path, bytes) = checker.file(key, file)?;
     let text = String::from_utf8(bytes).map_err(|_| format!("{} is not UTF-8 text", path.display()));
     let text = checker.accept(key, text)?;
-    if let Err(mistakes) = (checker.template)(&text) {
-        for mistake in mistakes {
-            checker.mistake(key, format!("{}: {mistake}", path.display()));
+    match (checker.template)(&text) {
+        Ok(warnings) => {
+            for warning in warnings {
+                checker.warning(key, format!("{}: {warning}", path.display()));
+            }
         }
-        return None;
+        Err(mistakes) => {
+            for (line, message) in mistakes {
+                checker.mistake(key, format!("{}:{line}: {message}", path.display()));
+            }
+            return None;
+        }
     }
     Some(Some(Template { path, text: Arc::from(text) }))
 }
