@@ -1,0 +1,343 @@
+//! The edge: the proxy as Pingora sees it. Reads a request, asks the reception, acts on its word.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use http::header::HeaderValue;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::proxy::{FailToProxy, ProxyHttp, Session};
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+
+use crate::classify::{Refusal, RouteKind};
+
+pub mod answer;
+pub mod desk;
+pub mod forward;
+pub mod gate;
+pub mod mint;
+pub mod problem;
+pub mod reception;
+pub mod refuse;
+pub mod request;
+pub mod site;
+pub mod upstream;
+pub mod waiting;
+mod websocket;
+
+use answer::Answer;
+use forward::{ClientNews, ClientSide};
+use problem::ProblemKind;
+use reception::{Counter, Held, Reception};
+use site::{Site, SiteRoom};
+
+/// How long an unused connection of an admitted visitor is kept.
+const KEEP_ALIVE_S: u64 = 60;
+/// How long one of a waiting visitor is kept: until the page's own first requests, not until the next
+/// poll. Pingora holds some 40 KiB for each.
+const KEEP_WAITING_S: u64 = 5;
+/// Longest pause within a request's head or body, and within writing an answer.
+const CLIENT_PAUSE: Duration = Duration::from_secs(30);
+
+/// What the edge tells the outside of each request.
+pub trait Observer: Send + Sync + 'static {
+    /// A request has been answered.
+    fn answered(&self, room: Option<usize>, outcome: Outcome, status: u16, took: Duration);
+}
+
+/// How a request was dealt with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Outcome {
+    /// Refused, or answered by the proxy for itself.
+    #[default]
+    Own,
+    /// Forwarded without a session.
+    Open,
+    /// Forwarded with a session.
+    Admitted,
+    /// Told to wait.
+    Held,
+    /// A poll.
+    Poll,
+}
+
+/// The proxy.
+pub struct Edge {
+    site: Arc<ArcSwap<Site>>,
+    clock: crate::room::Clock,
+    observer: Arc<dyn Observer>,
+}
+
+/// What is known of a request while it is under way.
+pub struct Ctx {
+    site: Arc<Site>,
+    room: Option<usize>,
+    outcome: Outcome,
+    began: Instant,
+    request_id: String,
+    peer: Option<IpAddr>,
+    /// Session and token that go upstream.
+    admitted: Option<mint::Minted>,
+    /// The client must be told of the token.
+    news: bool,
+    /// The client carries ticket and token in headers.
+    by_header: bool,
+    origin: Option<HeaderValue>,
+    tries: usize,
+    /// Keeps the session of an open WebSocket alive; ends with the request.
+    tunnel: Option<websocket::Keeping>,
+}
+
+impl Edge {
+    /// An edge in front of a site that may be swapped at any time.
+    #[must_use]
+    pub fn new(site: Arc<ArcSwap<Site>>, clock: crate::room::Clock, observer: Arc<dyn Observer>) -> Self {
+        Self { site, clock, observer }
+    }
+
+    async fn respond(&self, session: &mut Session, answer: Answer) -> Result<bool> {
+        answer.send(session).await?;
+        Ok(true)
+    }
+
+    /// Refuses in the words of the client: a page for browsers, a problem document for programs.
+    async fn refuse(&self, session: &mut Session, kind: ProblemKind, detail: Option<&str>) -> Result<bool> {
+        let answer = match request::wants_page(session.req_header()) {
+            true => Answer::page(kind.status(), kind.page()),
+            false => Answer::problem(kind, detail),
+        };
+        self.respond(session, answer).await
+    }
+
+    fn prepare(session: &mut Session, ctx: &mut Ctx) {
+        session.set_read_timeout(Some(CLIENT_PAUSE));
+        session.set_write_timeout(Some(CLIENT_PAUSE));
+        keep_alive(session, KEEP_ALIVE_S);
+        ctx.peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+    }
+
+    async fn receive(&self, session: &mut Session, ctx: &mut Ctx, index: usize, kind: RouteKind) -> Result<bool> {
+        let site = ctx.site.clone();
+        let site_room = &site.rooms[index];
+        let parts = session.req_header();
+        ctx.origin = request::allowed_origin(&parts.headers, &site_room.cors_origins).cloned();
+        if ctx.origin.is_some() && request::is_preflight(parts) {
+            let answer = desk::preflight(&parts.headers, ctx.origin.as_ref());
+            return self.respond(session, answer).await;
+        }
+        if kind != RouteKind::Protected {
+            ctx.outcome = Outcome::Open;
+            return Ok(false);
+        }
+        let now_ms = (self.clock)();
+        let shown = site_room.cookies.read(&parts.headers);
+        ctx.by_header = shown.by_header();
+        let verified = desk::verify(&site, site_room, &shown, now_ms);
+        let counter = Counter { room: &site_room.room, mint: &site.mint, now_ms };
+        match counter.receive(kind, verified).await {
+            Reception::Open => Ok(false),
+            Reception::Admitted { minted, news } => {
+                ctx.outcome = Outcome::Admitted;
+                ctx.admitted = Some(minted);
+                ctx.news = news;
+                Ok(false)
+            }
+            Reception::Held(held) => {
+                ctx.outcome = Outcome::Held;
+                let answer = hold(site_room, &site, &held, session.req_header(), now_ms);
+                keep_alive(session, KEEP_WAITING_S);
+                self.respond(session, answer).await
+            }
+            Reception::Broken => self.refuse(session, ProblemKind::Internal, None).await,
+        }
+    }
+}
+
+fn hold(site_room: &SiteRoom, site: &Site, held: &Held, parts: &http::request::Parts, now_ms: u64) -> Answer {
+    let status = waiting::status_of(site_room, held, now_ms, rand::random());
+    match request::wants_page(parts) {
+        true => waiting::page(site_room, &site.mint, held, &status, &parts.headers),
+        false => waiting::too_early(site_room, &site.mint, held, &status, &parts.headers),
+    }
+}
+
+/// Without a limit Pingora keeps an unused connection for ever; a client that asked to close is heard.
+fn keep_alive(session: &mut Session, seconds: u64) {
+    if session.get_keepalive().is_some() {
+        session.set_keepalive(Some(seconds));
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Edge {
+    type CTX = Ctx;
+
+    fn new_ctx(&self) -> Ctx {
+        Ctx {
+            site: self.site.load_full(),
+            room: None,
+            outcome: Outcome::default(),
+            began: Instant::now(),
+            request_id: format!("{:032x}", rand::random::<u128>()),
+            peer: None,
+            admitted: None,
+            news: false,
+            by_header: false,
+            origin: None,
+            tries: 0,
+            tunnel: None,
+        }
+    }
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
+        Self::prepare(session, ctx);
+        let raw = session.to_h1_raw();
+        let parts = session.req_header();
+        if let Err(refused) = refuse::inspect(&raw, &parts.method, parts.version, &parts.headers) {
+            session.set_keepalive(None);
+            let kind = if refused.status() == 431 { ProblemKind::HeadTooLarge } else { ProblemKind::BadRequest };
+            let answer = Answer::problem_body(refused.status(), kind.document(Some(&refused.to_string())));
+            return self.respond(session, answer).await;
+        }
+        if let Some(harmless) = request::harmless_connection(&session.req_header().headers) {
+            session.req_header_mut().insert_header(http::header::CONNECTION, harmless)?;
+        }
+        let site = ctx.site.clone();
+        let now_ms = (self.clock)();
+        if let Some(answered) = desk::reserved(&site, session, now_ms).await {
+            ctx.room = answered.room;
+            ctx.outcome = answered.outcome;
+            keep_alive(session, KEEP_WAITING_S);
+            return self.respond(session, answered.answer).await;
+        }
+        let parts = session.req_header();
+        let target = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+        let (index, kind) = match site.routing.classify(request::host(parts), target) {
+            Ok(route) => (route.room.index, route.kind),
+            Err(Refusal::UnknownHost) => return self.refuse(session, ProblemKind::UnknownHost, None).await,
+            Err(refusal) => {
+                return self.refuse(session, ProblemKind::BadRequest, Some(&refusal.to_string())).await;
+            }
+        };
+        ctx.room = Some(index);
+        self.receive(session, ctx, index, kind).await
+    }
+
+    async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
+        let host = request::host(session.req_header()).unwrap_or_default();
+        let room = ctx.room.and_then(|index| ctx.site.rooms.get(index));
+        let peer = room.and_then(|room| room.upstreams.pick(host));
+        peer.map(Box::new).ok_or_else(|| Error::explain(ErrorType::HTTPStatus(503), "no upstream is well"))
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        upstream: &mut RequestHeader,
+        ctx: &mut Ctx,
+    ) -> Result<()> {
+        let Some(room) = ctx.room.and_then(|index| ctx.site.rooms.get(index)) else { return Ok(()) };
+        let client = ClientSide {
+            address: ctx.peer,
+            trusted: request::trusted(ctx.peer, &ctx.site.trusted_proxies),
+            request_id: &ctx.request_id,
+            fixed_host: room.upstreams.fixed_host(),
+            token: ctx.admitted.as_ref().map(|minted| minted.token.as_ref()),
+        };
+        forward::dress_request(upstream, &client)
+    }
+
+    async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
+        let upgraded = response.status == http::StatusCode::SWITCHING_PROTOCOLS;
+        if response.status.is_informational() && !upgraded {
+            return Ok(());
+        }
+        let Some(room) = ctx.room.and_then(|index| ctx.site.rooms.get(index)) else { return Ok(()) };
+        let mut cookies = Vec::new();
+        let ends = forward::take_session_end(response);
+        let mut token = None;
+        if let Some(minted) = &ctx.admitted {
+            if ends {
+                room.room.end(minted.session.epoch, minted.session.vid, minted.session.seq);
+                cookies = vec![room.cookies.clear_token(), room.cookies.clear_ticket()];
+            } else if ctx.news && minted.session.seq > 0 {
+                cookies = desk::news_by_cookie(&ctx.site, room, minted, ctx.by_header, (self.clock)() / 1_000);
+                let browser = request::wants_page(session.req_header());
+                token = (ctx.by_header || !browser).then_some(minted.token.as_ref());
+            }
+            if upgraded && !ends {
+                ctx.tunnel = Some(websocket::Keeping::start(room.room.clone(), minted.session));
+            }
+        }
+        let news = ClientNews { token, cookies: &cookies, origin: ctx.origin.as_ref(), request_id: &ctx.request_id };
+        forward::dress_response(response, &news)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut Ctx,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        ctx.tries += 1;
+        // Nothing has been sent yet, so another upstream may be asked, whatever the method.
+        error.set_retry(ctx.tries < upstream::MAX_TRIES);
+        error
+    }
+
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, _ctx: &mut Ctx) -> FailToProxy {
+        let kind = match error.etype() {
+            ErrorType::HTTPStatus(503) => Some(ProblemKind::UpstreamUnavailable),
+            ErrorType::ConnectTimedout
+            | ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError
+            | ErrorType::TLSHandshakeFailure
+            | ErrorType::TLSHandshakeTimedout
+            | ErrorType::InvalidCert => Some(ProblemKind::UpstreamUnavailable),
+            ErrorType::ReadTimedout | ErrorType::WriteTimedout
+                if *error.esource() == pingora::ErrorSource::Upstream =>
+            {
+                Some(ProblemKind::UpstreamTimeout)
+            }
+            _ => match error.esource() {
+                pingora::ErrorSource::Upstream => Some(ProblemKind::UpstreamBroken),
+                pingora::ErrorSource::Downstream => match error.etype() {
+                    ErrorType::WriteError
+                    | ErrorType::ReadError
+                    | ErrorType::ConnectionClosed
+                    | ErrorType::ReadTimedout
+                    | ErrorType::WriteTimedout => None,
+                    _ => Some(ProblemKind::BadRequest),
+                },
+                _ => Some(ProblemKind::Internal),
+            },
+        };
+        let Some(kind) = kind.filter(|_| session.response_written().is_none()) else {
+            return FailToProxy { error_code: 0, can_reuse_downstream: false };
+        };
+        session.set_keepalive(None);
+        if let Err(error) = self.refuse(session, kind, None).await {
+            tracing::debug!(%error, "the client did not wait for the answer");
+        }
+        FailToProxy { error_code: kind.status(), can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
+        ctx.tunnel = None;
+        let status = session.response_written().map_or(0, |response| response.status.as_u16());
+        if let Some(error) = error {
+            tracing::debug!(%error, request_id = ctx.request_id, status, "a request failed");
+        }
+        self.observer.answered(ctx.room, ctx.outcome, status, ctx.began.elapsed());
+    }
+
+    /// Said once, in [`Edge::logging`] and the metrics.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &Ctx, _error: &Error) -> bool {
+        true
+    }
+}

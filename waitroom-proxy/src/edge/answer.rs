@@ -1,0 +1,136 @@
+//! Answers that the proxy gives itself, and how they are written.
+
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL,
+    CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE, VARY,
+};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use super::problem::ProblemKind;
+
+/// Fields that scripts on other origins may read.
+pub const EXPOSED: &str = "X-QUEUE-TICKET, X-QUEUE-TOKEN, Retry-After";
+
+/// Bytes of a request body that are read and dropped so that the connection can be kept.
+const DRAINED: usize = 64 * 1024;
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    status: u16,
+    fields: Vec<(HeaderName, HeaderValue)>,
+    body: Bytes,
+}
+
+impl Answer {
+    /// An answer that no cache may keep (I24).
+    #[must_use]
+    pub fn new(status: u16, body: impl Into<Bytes>) -> Self {
+        let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Self { status, fields: vec![no_store], body: body.into() }
+    }
+
+    /// A JSON document.
+    #[must_use]
+    pub fn json(status: u16, body: impl Into<Bytes>) -> Self {
+        Self::new(status, body).field(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+    }
+
+    /// A problem document.
+    #[must_use]
+    pub fn problem(kind: ProblemKind, detail: Option<&str>) -> Self {
+        let answer = Self::problem_body(kind.status(), kind.document(detail));
+        match kind.status() {
+            503 | 504 => answer.field(RETRY_AFTER, HeaderValue::from_static("2")),
+            _ => answer,
+        }
+    }
+
+    /// A problem document with members of its own.
+    #[must_use]
+    pub fn problem_body(status: u16, body: impl Into<Bytes>) -> Self {
+        Self::new(status, body).field(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"))
+    }
+
+    /// A page.
+    #[must_use]
+    pub fn page(status: u16, body: impl Into<Bytes>) -> Self {
+        Self::new(status, body).field(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))
+    }
+
+    /// With another field.
+    #[must_use]
+    pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.fields.push((name, value));
+        self
+    }
+
+    /// With a field whose value is text of ours; text that no header can hold is left out.
+    #[must_use]
+    pub fn text(self, name: HeaderName, value: &str) -> Self {
+        match HeaderValue::from_str(value) {
+            Ok(value) => self.field(name, value),
+            Err(_) => self,
+        }
+    }
+
+    /// With a cookie.
+    #[must_use]
+    pub fn cookie(self, cookie: &str) -> Self {
+        self.text(SET_COOKIE, cookie)
+    }
+
+    /// Readable for a front end on another origin.
+    #[must_use]
+    pub fn cors(self, origin: Option<&HeaderValue>) -> Self {
+        let Some(origin) = origin else { return self };
+        self.field(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())
+            .field(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"))
+            .field(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED))
+            .field(VARY, HeaderValue::from_static("Origin"))
+    }
+
+    /// Cacheable after all, for this many seconds.
+    #[must_use]
+    pub fn cacheable(mut self, seconds: u32) -> Self {
+        self.fields.retain(|(name, _)| name != CACHE_CONTROL);
+        self.text(CACHE_CONTROL, &format!("public, max-age={seconds}"))
+    }
+
+    /// Writes it. What is left of a small request body is read first, because an unread body would
+    /// cost the connection, and the client might never see the answer.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    pub async fn send(self, session: &mut Session) -> Result<()> {
+        drain(session).await?;
+        let head_only = session.req_header().method == http::Method::HEAD;
+        let mut header = ResponseHeader::build(self.status, Some(self.fields.len() + 3))?;
+        for (name, value) in self.fields {
+            header.append_header(name, value)?;
+        }
+        if self.status != 204 {
+            header.insert_header(CONTENT_LENGTH, self.body.len())?;
+        }
+        let empty = head_only || self.body.is_empty();
+        session.write_response_header(Box::new(header), empty).await?;
+        if !empty {
+            session.write_response_body(Some(self.body), true).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn drain(session: &mut Session) -> Result<()> {
+    let mut read = 0;
+    while !session.as_downstream_mut().is_body_done() && read <= DRAINED {
+        match session.read_request_body().await? {
+            Some(bytes) => read += bytes.len(),
+            None => break,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! The addresses that the proxy answers itself: status, leave, JWKS, preflights.
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_ENCODING, HeaderMap, HeaderValue,
+};
+use http::{Method, request::Parts};
+use pingora::proxy::Session;
+
+use super::answer::Answer;
+use super::mint::Minted;
+use super::problem::ProblemKind;
+use super::reception::{Counter, Reception, Verified};
+use super::site::{Site, SiteRoom};
+use super::{Outcome, request, waiting};
+use crate::credentials::{Credentials, TICKET_HEADER, TOKEN_HEADER};
+use crate::status::State;
+
+const STATUS: &str = "/queue/status";
+const LEAVE: &str = "/queue/leave";
+const JWKS: &str = "/.well-known/jwks.json";
+
+/// Backends keep the keys for this long.
+const JWKS_AGE_S: u32 = 300;
+
+/// An answer of the desk.
+pub struct Answered {
+    /// The room it was about.
+    pub room: Option<usize>,
+    /// What it was.
+    pub outcome: Outcome,
+    /// The answer.
+    pub answer: Answer,
+}
+
+/// Answers, if the path is one of the proxy's own.
+pub async fn reserved(site: &Site, session: &Session, now_ms: u64) -> Option<Answered> {
+    let parts: &Parts = session.req_header();
+    match parts.uri.path() {
+        STATUS => Some(status(site, parts, now_ms).await),
+        LEAVE => Some(leave(site, parts, now_ms)),
+        JWKS => Some(own(jwks(site, parts))),
+        _ => None,
+    }
+}
+
+/// Verifies what a request shows of itself for a room.
+#[must_use]
+pub fn verify(site: &Site, site_room: &SiteRoom, shown: &Credentials<'_>, now_ms: u64) -> Verified {
+    if !shown.any() {
+        return Verified::default();
+    }
+    let name = site_room.room.name().as_str();
+    let max_age = site_room.room.settings().ticket_max_age;
+    Verified {
+        session: site.mint.session(name, shown, now_ms / 1_000),
+        ticket: site.mint.ticket(name, shown, now_ms, max_age),
+    }
+}
+
+/// Cookies that tell a client of its session; none for those who carry it in headers.
+#[must_use]
+pub fn news_by_cookie(site: &Site, room: &SiteRoom, minted: &Minted, by_header: bool, now_s: u64) -> Vec<String> {
+    if by_header {
+        return Vec::new();
+    }
+    let name = room.room.name().as_str();
+    let sealed = minted.session.seal(site.mint.sealer(), name, &minted.token);
+    let age_s = minted.session.expires_s.saturating_sub(now_s);
+    // The ticket is spent: whoever comes back after the session begins anew.
+    vec![room.cookies.set_token(&sealed, age_s), room.cookies.clear_ticket()]
+}
+
+/// Answers a preflight of an allowed origin.
+#[must_use]
+pub fn preflight(headers: &HeaderMap, origin: Option<&HeaderValue>) -> Answer {
+    let copy = |answer: Answer, from, to| match headers.get(from) {
+        Some(value) => answer.field(to, HeaderValue::clone(value)),
+        None => answer,
+    };
+    let answer = Answer::new(204, "").cors(origin);
+    let answer = copy(answer, ACCESS_CONTROL_REQUEST_METHOD, ACCESS_CONTROL_ALLOW_METHODS);
+    let answer = copy(answer, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_ALLOW_HEADERS);
+    answer.field(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"))
+}
+
+/// Which room a status or leave request is about.
+enum Which {
+    One(usize),
+    /// Named, but not there (any more).
+    Gone(String),
+    Ambiguous,
+    BadName,
+}
+
+fn which(site: &Site, parts: &Parts) -> Which {
+    if let Some(name) = request::query(parts, "room") {
+        return match (site.room(name), crate::store::RoomName::new(name)) {
+            (Some(index), _) => Which::One(index),
+            (None, Some(name)) => Which::Gone(name.to_string()),
+            (None, None) => Which::BadName,
+        };
+    }
+    if let Some(index) = request::host(parts).and_then(|host| site.only_room_of(host)) {
+        return Which::One(index);
+    }
+    let mut shown = site.rooms.iter().enumerate().filter(|(_, room)| {
+        let shown = room.cookies.read(&parts.headers);
+        // A header names no room, so only one that opens for a room speaks for it.
+        shown.cookie_ticket.is_some()
+            || shown.cookie_token.is_some()
+            || (shown.by_header() && opens(site, room, &shown))
+    });
+    match (shown.next(), shown.next()) {
+        (Some((index, _)), None) => Which::One(index),
+        _ => Which::Ambiguous,
+    }
+}
+
+fn opens(site: &Site, room: &SiteRoom, shown: &Credentials<'_>) -> bool {
+    use crate::seal::Purpose;
+    let name = room.room.name().as_str();
+    shown.header_ticket.is_some_and(|sealed| site.mint.sealer().open(Purpose::Ticket, name, sealed).is_some())
+}
+
+async fn status(site: &Site, parts: &Parts, now_ms: u64) -> Answered {
+    if request::is_preflight(parts) {
+        let origin = site.rooms.iter().find_map(|room| request::allowed_origin(&parts.headers, &room.cors_origins));
+        return own(preflight(&parts.headers, origin));
+    }
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        return own(
+            Answer::problem(ProblemKind::MethodNotAllowed, None).field(ALLOW, HeaderValue::from_static("GET, HEAD"))
+        );
+    }
+    let index = match which(site, parts) {
+        Which::One(index) => index,
+        Which::Gone(name) => return own(gone(&name, now_ms)),
+        Which::Ambiguous => return own(Answer::problem(ProblemKind::RoomAmbiguous, None)),
+        Which::BadName => return own(Answer::problem(ProblemKind::BadRequest, Some("this is not a room's name"))),
+    };
+    let site_room = &site.rooms[index];
+    let shown = site_room.cookies.read(&parts.headers);
+    let verified = verify(site, site_room, &shown, now_ms);
+    let answer = poll(site, site_room, &shown, verified, now_ms).await;
+    let answer = answer.cors(request::allowed_origin(&parts.headers, &site_room.cors_origins));
+    Answered { room: Some(index), outcome: Outcome::Poll, answer }
+}
+
+async fn poll(site: &Site, site_room: &SiteRoom, shown: &Credentials<'_>, verified: Verified, now_ms: u64) -> Answer {
+    let room = &site_room.room;
+    if verified.session.is_none()
+        && let Some(ticket) = verified.ticket
+        && !ticket.is_pre()
+        && (room.ended_here(ticket.epoch, ticket.seq)
+            || (ticket.epoch == room.view().epoch && room.view().has_ended(ticket.seq)))
+    {
+        return json(&waiting::status_without_place(site_room, State::None, now_ms));
+    }
+    let counter = Counter { room, mint: &site.mint, now_ms };
+    match counter.poll(verified).await {
+        Reception::Admitted { minted, news } => admitted(site, site_room, shown, &minted, news, now_ms),
+        Reception::Held(held) => {
+            let status = waiting::status_of(site_room, &held, now_ms, rand::random());
+            let sealed = held.ticket.seal(site.mint.sealer(), room.name().as_str());
+            let answer = waiting::with_ticket(json(&status), site_room, &site.mint, &held);
+            if held.news { answer.text(TICKET_HEADER, &sealed) } else { answer }
+        }
+        Reception::Open | Reception::Broken => Answer::problem(ProblemKind::Internal, None),
+    }
+}
+
+fn admitted(
+    site: &Site,
+    site_room: &SiteRoom,
+    shown: &Credentials<'_>,
+    minted: &Minted,
+    news: bool,
+    now_ms: u64,
+) -> Answer {
+    let mut status = waiting::status_without_place(site_room, State::Admitted, now_ms);
+    status.poll_after_ms = 0;
+    status.expires_at_ms = Some(minted.session.expires_s * 1_000);
+    if shown.by_header() {
+        status.token = Some(minted.token.to_string());
+        return json(&status).text(TOKEN_HEADER, &minted.token);
+    }
+    let answer = json(&status);
+    if !news {
+        return answer;
+    }
+    news_by_cookie(site, site_room, minted, false, now_ms / 1_000)
+        .iter()
+        .fold(answer, |answer, cookie| answer.cookie(cookie))
+}
+
+/// The status of a room that is not there.
+fn gone(name: &str, now_ms: u64) -> Answer {
+    Answer::json(200, serde_json::json!({ "room": name, "state": "none", "server_time_ms": now_ms }).to_string())
+}
+
+fn leave(site: &Site, parts: &Parts, now_ms: u64) -> Answered {
+    if parts.method != Method::POST {
+        return own(Answer::problem(ProblemKind::MethodNotAllowed, None).field(ALLOW, HeaderValue::from_static("POST")));
+    }
+    let index = match which(site, parts) {
+        Which::One(index) => index,
+        Which::Gone(_) => return own(Answer::new(204, "")),
+        Which::Ambiguous => return own(Answer::problem(ProblemKind::RoomAmbiguous, None)),
+        Which::BadName => return own(Answer::problem(ProblemKind::BadRequest, Some("this is not a room's name"))),
+    };
+    let site_room = &site.rooms[index];
+    let verified = verify(site, site_room, &site_room.cookies.read(&parts.headers), now_ms);
+    if let Some(shown) = &verified.session {
+        site_room.room.end(shown.session.epoch, shown.session.vid, shown.session.seq);
+    }
+    if let Some(ticket) = verified.ticket.filter(|ticket| !ticket.is_pre()) {
+        site_room.room.end(ticket.epoch, ticket.vid, ticket.seq);
+    }
+    // A form sent without script navigates: it gets a page to look at.
+    let answer = if request::navigates(&parts.headers) {
+        let encoding = request::encoding(&parts.headers);
+        let page = Answer::page(200, site_room.page.left(request::language(&parts.headers), encoding))
+            .text(http::header::CONTENT_SECURITY_POLICY, site_room.page.csp());
+        match encoding.content_encoding() {
+            Some(coding) => page.field(CONTENT_ENCODING, HeaderValue::from_static(coding)),
+            None => page,
+        }
+    } else {
+        Answer::new(204, "")
+    };
+    let answer = answer
+        .cookie(&site_room.cookies.clear_ticket())
+        .cookie(&site_room.cookies.clear_token())
+        .cors(request::allowed_origin(&parts.headers, &site_room.cors_origins));
+    Answered { room: Some(index), outcome: Outcome::Own, answer }
+}
+
+fn jwks(site: &Site, parts: &Parts) -> Answer {
+    match parts.method {
+        Method::GET | Method::HEAD => Answer::json(200, site.jwks.clone()).cacheable(JWKS_AGE_S),
+        _ => Answer::problem(ProblemKind::MethodNotAllowed, None).field(ALLOW, HeaderValue::from_static("GET, HEAD")),
+    }
+}
+
+fn json(status: &crate::status::Status) -> Answer {
+    Answer::json(200, serde_json::to_vec(status).unwrap_or_default())
+}
+
+fn own(answer: Answer) -> Answered {
+    Answered { room: None, outcome: Outcome::Own, answer }
+}

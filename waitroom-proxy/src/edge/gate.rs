@@ -1,0 +1,81 @@
+//! The gate: counts connections, and turns away those over the cap with a clear answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use pingora::apps::ServerApp;
+use pingora::protocols::Stream;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use tokio::io::AsyncWriteExt as _;
+
+use super::Edge;
+use super::problem::ProblemKind;
+
+/// The public listener's application.
+pub struct Gate {
+    proxy: Arc<HttpProxy<Edge>>,
+    count: Arc<AtomicUsize>,
+    most: usize,
+}
+
+/// One connection; given back when dropped, however the connection ended.
+struct Place(Arc<AtomicUsize>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Gate {
+    /// A gate for at most `most` connections at once.
+    #[must_use]
+    pub fn new(proxy: HttpProxy<Edge>, most: usize) -> Self {
+        Self { proxy: Arc::new(proxy), count: Arc::new(AtomicUsize::new(0)), most }
+    }
+
+    /// The number of open connections, for the metrics and the shutdown.
+    #[must_use]
+    pub fn count(&self) -> Arc<AtomicUsize> {
+        self.count.clone()
+    }
+}
+
+#[async_trait]
+impl ServerApp for Gate {
+    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+        let place = Place(self.count.clone());
+        if self.count.fetch_add(1, Ordering::Relaxed) >= self.most {
+            turn_away(&mut stream).await;
+            return None;
+        }
+        let mut next = Some(stream);
+        while let Some(stream) = next {
+            next = self.proxy.process_new(stream, shutdown).await;
+        }
+        drop(place);
+        None
+    }
+
+    async fn cleanup(&self) {
+        self.proxy.cleanup().await;
+    }
+}
+
+async fn turn_away(stream: &mut Stream) {
+    let body = ProblemKind::TooMany.document(None);
+    let head = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
+         cache-control: no-store\r\nretry-after: 5\r\nconnection: close\r\n\r\n",
+        body.len()
+    );
+    // Who is not there to read it needs no answer.
+    let _gone = async {
+        stream.write_all(head.as_bytes()).await?;
+        stream.write_all(&body).await?;
+        stream.flush().await
+    }
+    .await;
+}

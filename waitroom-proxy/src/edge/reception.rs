@@ -1,0 +1,349 @@
+//! The reception: acts on a decision by asking the room, until it is known what the request gets.
+//!
+//! Knows no HTTP: credentials come in verified, a reception goes out.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::mint::{Mint, Minted, ShownSession};
+use crate::classify::RouteKind;
+use crate::decide::{Decision, Door, Shown, decide};
+use crate::room::settings::{PROVISIONAL, RoomSettings};
+use crate::room::{Room, Unanswered};
+use crate::session::Session;
+use crate::store::{ClaimItem, Epoch, Standing, TouchItem, Verdict, Vid};
+use crate::ticket::Ticket;
+
+/// How long a token is good that was given while the store was away and the door thrown open.
+const UNGUARDED: Duration = Duration::from_secs(60);
+
+/// What a request gets.
+#[derive(Clone, Debug)]
+pub enum Reception {
+    /// Forward; the path is not protected.
+    Open,
+    /// Forward with the token.
+    Admitted {
+        /// Session and token.
+        minted: Minted,
+        /// The token is not the one that the client showed: tell it.
+        news: bool,
+    },
+    /// Not yet: the page, a 429 or a status.
+    Held(Held),
+    /// The token could not be signed. Nothing is forwarded.
+    Broken,
+}
+
+/// Somebody who waits.
+#[derive(Clone, Copy, Debug)]
+pub struct Held {
+    /// The ticket.
+    pub ticket: Ticket,
+    /// It is not the one that the client showed: tell it.
+    pub news: bool,
+    /// From 1; `None` without a number, or when nobody can tell now.
+    pub position: Option<u64>,
+    /// The store was needed and did not answer.
+    pub blind: bool,
+}
+
+/// The counter of a room: where one request is received.
+pub struct Counter<'r> {
+    /// The room.
+    pub room: &'r Arc<Room>,
+    /// Keys.
+    pub mint: &'r Mint,
+    /// Milliseconds since the Unix epoch.
+    pub now_ms: u64,
+}
+
+/// What a client showed, verified.
+#[derive(Clone, Debug, Default)]
+pub struct Verified {
+    /// A live session that we signed.
+    pub session: Option<ShownSession>,
+    /// A ticket that we signed.
+    pub ticket: Option<Ticket>,
+}
+
+impl Counter<'_> {
+    /// Receives a request for a page or call.
+    pub async fn receive(&self, kind: RouteKind, shown: Verified) -> Reception {
+        let decision = self.decide(kind, &shown);
+        match decision {
+            Decision::ForwardOpen => Reception::Open,
+            Decision::Forward(_) => self.keep_alive(shown).await,
+            Decision::ForwardUnguarded => self.unguarded(),
+            Decision::Enter => self.enter().await,
+            waiting => self.hold(waiting).await,
+        }
+    }
+
+    /// Receives a poll: like a protected request, but nobody enters without a ticket.
+    pub async fn poll(&self, shown: Verified) -> Reception {
+        match self.decide(RouteKind::Protected, &shown) {
+            Decision::Forward(_) => self.keep_alive(shown).await,
+            Decision::ForwardUnguarded => self.unguarded(),
+            Decision::Enter => self.first_sight(),
+            waiting => self.hold(waiting).await,
+        }
+    }
+
+    fn decide(&self, kind: RouteKind, shown: &Verified) -> Decision {
+        let session = shown.session.as_ref().map(|shown| shown.session);
+        let session = session.filter(|session| !self.room.ended_here(session.epoch, session.seq));
+        decide(kind, Shown { session, ticket: shown.ticket }, &self.room.view(), self.door())
+    }
+
+    async fn hold(&self, decision: Decision) -> Reception {
+        match decision {
+            Decision::Join(ticket) => self.join(ticket).await,
+            Decision::Claim(ticket) => self.claim(ticket).await,
+            Decision::Wait(ticket, position) => {
+                Reception::Held(Held { ticket, news: false, position: Some(position), blind: false })
+            }
+            Decision::Rejoin => self.begin_anew().await,
+            Decision::Prove(ticket) => {
+                self.room.prove(ticket.epoch, ticket.seq);
+                blind(ticket)
+            }
+            Decision::HoldBlind(ticket) => {
+                self.room.nudge();
+                blind(ticket)
+            }
+            // The other decisions forward, and are taken before.
+            Decision::FirstSight
+            | Decision::Enter
+            | Decision::ForwardOpen
+            | Decision::Forward(_)
+            | Decision::ForwardUnguarded => self.first_sight(),
+        }
+    }
+
+    fn door(&self) -> Door {
+        let silent = self.room.silent_for(self.now_ms);
+        match (self.room.settings().pass_after, silent) {
+            (Some(after), Some(silent)) if silent >= after => Door::ThrownOpen,
+            _ => Door::Guarded,
+        }
+    }
+
+    fn first_sight(&self) -> Reception {
+        let ticket = Ticket::pre(Vid(rand::random()), self.now_ms);
+        let blind = !self.room.view().known;
+        Reception::Held(Held { ticket, news: true, position: None, blind })
+    }
+
+    async fn enter(&self) -> Reception {
+        let vid = Vid(rand::random());
+        match self.room.enter(vid, self.now_ms).await {
+            Ok(Verdict::Session { seq, expires_at_ms }) => self.begin(vid, seq, expires_at_ms, true),
+            Ok(Verdict::No | Verdict::Waiting(_)) | Err(_) => self.first_sight(),
+        }
+    }
+
+    async fn join(&self, ticket: Ticket) -> Reception {
+        match self.room.join(&ticket).await {
+            Ok(Standing::Waiting(seq)) => self.in_line(ticket, seq),
+            Ok(Standing::Granted(seq) | Standing::Active(seq)) => self.claim(self.numbered(ticket, seq)).await,
+            Ok(Standing::Void(_)) => self.begin_anew().await,
+            Err(_) => blind(ticket),
+        }
+    }
+
+    /// The ticket is void: somebody new, at the tail, silently.
+    async fn begin_anew(&self) -> Reception {
+        let ticket = Ticket::pre(Vid(rand::random()), self.now_ms);
+        match self.room.join(&ticket).await {
+            Ok(Standing::Waiting(seq)) => self.in_line(ticket, seq),
+            Ok(Standing::Granted(seq)) => {
+                let ticket = self.numbered(ticket, seq);
+                match self.claim_once(&ticket).await {
+                    Ok(Verdict::Session { seq, expires_at_ms }) => self.begin(ticket.vid, seq, expires_at_ms, false),
+                    Ok(_) | Err(_) => Reception::Held(Held { ticket, news: true, position: None, blind: true }),
+                }
+            }
+            Ok(_) | Err(_) => Reception::Held(Held { ticket, news: true, position: None, blind: true }),
+        }
+    }
+
+    async fn claim(&self, ticket: Ticket) -> Reception {
+        match self.claim_once(&ticket).await {
+            Ok(Verdict::Session { seq, expires_at_ms }) => self.begin(ticket.vid, seq, expires_at_ms, false),
+            Ok(Verdict::Waiting(seq)) => self.in_line(ticket, seq),
+            // The turn ran out unclaimed, or the ticket is spent: the store knows which when it joins.
+            Ok(Verdict::No) => match self.room.join(&ticket).await {
+                Ok(Standing::Waiting(seq)) => self.in_line(ticket, seq),
+                Ok(Standing::Void(_)) => self.begin_anew().await,
+                Ok(Standing::Granted(_) | Standing::Active(_)) | Err(_) => blind(ticket),
+            },
+            Err(_) => blind(ticket),
+        }
+    }
+
+    async fn claim_once(&self, ticket: &Ticket) -> Result<Verdict, Unanswered> {
+        self.room.claim(ticket.epoch, ClaimItem { vid: ticket.vid, seq: ticket.seq, proof: false }).await
+    }
+
+    fn in_line(&self, ticket: Ticket, seq: u64) -> Reception {
+        let numbered = self.numbered(ticket, seq);
+        let position = self.room.view().position_of_joined(seq);
+        Reception::Held(Held { ticket: numbered, news: numbered != ticket, position: Some(position), blind: false })
+    }
+
+    fn numbered(&self, ticket: Ticket, seq: u64) -> Ticket {
+        Ticket { seq, epoch: self.room.view().epoch, ..ticket }
+    }
+
+    fn begin(&self, vid: Vid, seq: u64, expires_at_ms: u64, provisional: bool) -> Reception {
+        let began_s = self.now_ms / 1_000;
+        let settings = self.room.settings();
+        let lasts = if provisional { PROVISIONAL } else { settings.session_ttl };
+        self.room.note_session();
+        let session = Session {
+            epoch: self.room.view().epoch,
+            vid,
+            seq,
+            began_s,
+            // The store's clock decides when the slot is free; ours, what the token says. The earlier holds.
+            expires_s: (expires_at_ms / 1_000).min(began_s + lasts.as_secs().max(1)).max(began_s + 1),
+            provisional,
+        };
+        self.signed(session)
+    }
+
+    fn unguarded(&self) -> Reception {
+        let now_s = self.now_ms / 1_000;
+        let epoch = self.room.view().epoch;
+        let expires_s = now_s + UNGUARDED.as_secs();
+        self.signed(Session { epoch, vid: Vid(rand::random()), seq: 0, began_s: now_s, expires_s, provisional: true })
+    }
+
+    fn signed(&self, session: Session) -> Reception {
+        match self.mint.sign(session, self.room.name().as_str(), self.now_ms / 1_000) {
+            Ok(minted) => Reception::Admitted { minted, news: true },
+            Err(error) => {
+                tracing::error!(%error, "a queue token could not be signed");
+                Reception::Broken
+            }
+        }
+    }
+
+    /// Forwards with the session shown, renewed where due; a session that the store says is over is none.
+    async fn keep_alive(&self, mut shown: Verified) -> Reception {
+        let Some(ShownSession { session, token }) = shown.session.take() else { return self.first_sight() };
+        let as_it_is = |session, token: String| Reception::Admitted {
+            minted: Minted { session, token: token.into() },
+            news: false,
+        };
+        let settings = self.room.settings().clone();
+        let Some(ttl) = due_for(&session, &settings, self.now_ms / 1_000) else { return as_it_is(session, token) };
+        let (name, quarter) = (self.room.name().as_str(), settings.session_ttl / 4);
+        if let Some(minted) = self.mint.recent_renewal(name, session.seq, self.now_ms, quarter)
+            && minted.session.vid == session.vid
+            && minted.session.epoch == session.epoch
+        {
+            return Reception::Admitted { minted, news: true };
+        }
+        let expires_s = match self.touch(&session, ttl).await {
+            Ok(Verdict::Session { expires_at_ms, .. }) => expires_at_ms / 1_000,
+            Ok(Verdict::No | Verdict::Waiting(_)) => {
+                return self.hold_after_the_end(shown).await;
+            }
+            // Sessions go on while the store is away: nobody is thrown out of a payment.
+            Err(_)
+                if session.provisional
+                    || session.expires_s < self.now_ms / 1_000 + settings.session_ttl.as_secs() / 2 =>
+            {
+                self.now_ms / 1_000 + ttl.as_secs()
+            }
+            Err(_) => return as_it_is(session, token),
+        };
+        let renewed = Session { expires_s: expires_s.max(session.expires_s), provisional: false, ..session };
+        match self.signed(renewed) {
+            Reception::Admitted { minted, news } => {
+                self.mint.note_renewal(name, self.now_ms, quarter, &minted);
+                Reception::Admitted { minted, news }
+            }
+            other => other,
+        }
+    }
+
+    async fn hold_after_the_end(&self, shown: Verified) -> Reception {
+        match self.decide(RouteKind::Protected, &shown) {
+            Decision::Enter => self.enter().await,
+            waiting => self.hold(waiting).await,
+        }
+    }
+
+    async fn touch(&self, session: &Session, ttl: Duration) -> Result<Verdict, Unanswered> {
+        let current: Epoch = self.room.view().epoch;
+        if session.epoch != current {
+            // Of a life that the store has not been told of yet.
+            self.room.prove(session.epoch, session.seq);
+            return Err(Unanswered::Unavailable);
+        }
+        self.room.touch(session.epoch, TouchItem { vid: session.vid, seq: session.seq, ttl, proof: true }).await
+    }
+}
+
+/// How long the session may be extended for, if it is time: at most every quarter of its life, and
+/// never past its end.
+#[must_use]
+pub fn due_for(session: &Session, settings: &RoomSettings, now_s: u64) -> Option<Duration> {
+    if session.seq == 0 {
+        return None;
+    }
+    let ttl_s = settings.session_ttl.as_secs();
+    let last = match settings.session_renewal {
+        true => session.began_s + settings.session_max.as_secs(),
+        false => session.began_s + ttl_s,
+    };
+    let until = last.min(now_s + ttl_s);
+    let fresh_enough = session.expires_s.saturating_sub(now_s) * 4 > ttl_s * 3;
+    let due = session.provisional || (settings.session_renewal && !fresh_enough);
+    (due && until > session.expires_s).then(|| Duration::from_secs(until - now_s))
+}
+
+fn blind(ticket: Ticket) -> Reception {
+    Reception::Held(Held { ticket, news: false, position: None, blind: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Limits;
+
+    fn settings(renewal: bool) -> RoomSettings {
+        RoomSettings {
+            limits: Limits { rate_per_s: 1.0, burst: 2.0, max_active: 0 },
+            session_ttl: Duration::from_secs(600),
+            session_renewal: renewal,
+            session_max: Duration::from_secs(3_600),
+            claim_ttl: Duration::from_secs(120),
+            ticket_max_age: Duration::from_secs(86_400),
+            pass_after: None,
+        }
+    }
+
+    fn session(began_s: u64, expires_s: u64, provisional: bool) -> Session {
+        Session { epoch: Epoch { generation: 1, life: 1 }, vid: Vid([0; 12]), seq: 5, began_s, expires_s, provisional }
+    }
+
+    #[test]
+    fn sessions_are_renewed_every_quarter_and_never_past_their_end() {
+        let due = |session: &Session, now| due_for(session, &settings(true), now).map(|d| d.as_secs());
+        assert_eq!(due(&session(0, 600, false), 149), None, "younger than a quarter");
+        assert_eq!(due(&session(0, 600, false), 150), Some(600));
+        assert_eq!(due(&session(0, 3_500, false), 3_200), Some(400), "the end is at 3600");
+        assert_eq!(due(&session(0, 3_600, false), 3_500), None, "nothing to add");
+    }
+
+    #[test]
+    fn a_provisional_session_becomes_a_whole_one_also_without_renewal() {
+        assert_eq!(due_for(&session(100, 115, true), &settings(false), 110), Some(Duration::from_secs(590)));
+        assert_eq!(due_for(&session(100, 700, false), &settings(false), 600), None);
+        assert_eq!(due_for(&session(100, 115, true), &settings(true), 110), Some(Duration::from_secs(600)));
+    }
+}

@@ -1,0 +1,182 @@
+//! The upstreams of a room: round robin over those that are well, with checks in the background.
+
+use std::net::ToSocketAddrs as _;
+use std::time::Duration;
+
+use pingora::lb::health_check::{HttpHealthCheck, TcpHealthCheck};
+use pingora::lb::{Backend, Backends, LoadBalancer, discovery, selection::RoundRobin};
+use pingora::upstreams::peer::{HttpPeer, PeerOptions};
+
+/// Upstreams tried for one request before giving up.
+pub const MAX_TRIES: usize = 3;
+
+/// How often an upstream without a configured check is connected to.
+const CONNECT_CHECK_EVERY: Duration = Duration::from_secs(2);
+
+/// One upstream server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamServer {
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// What the upstreams of a room need to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamSettings {
+    /// At least one.
+    pub servers: Vec<UpstreamServer>,
+    /// All speak TLS, or none.
+    pub tls: bool,
+    /// The `Host` that upstreams see; `None`: the visitor's.
+    pub fixed_host: Option<String>,
+    /// Path and interval of active checks; `None`: connect checks.
+    pub health: Option<(String, Duration)>,
+    /// Until connected, TLS included.
+    pub connect: Duration,
+    /// Of one read.
+    pub read: Duration,
+    /// Of one write.
+    pub write: Duration,
+    /// How long an unused connection is kept.
+    pub idle: Duration,
+}
+
+/// Why upstreams could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The name does not resolve.
+    #[error("the upstream {0} can't be resolved: {1}; check the name, or give an address")]
+    Unresolved(String, std::io::Error),
+}
+
+/// The upstreams of a room.
+pub struct Upstreams {
+    balancer: LoadBalancer<RoundRobin>,
+    settings: UpstreamSettings,
+    options: PeerOptions,
+}
+
+impl Upstreams {
+    /// Resolves the names; blocks while it does.
+    ///
+    /// # Errors
+    /// When a name does not resolve.
+    pub fn new(settings: UpstreamSettings) -> Result<Self, UpstreamError> {
+        let mut addresses = Vec::new();
+        for server in &settings.servers {
+            let found = (server.host.as_str(), server.port).to_socket_addrs();
+            let found = found.map_err(|error| UpstreamError::Unresolved(server.host.clone(), error))?;
+            // One address a name: a dual-stack name is one server, not two.
+            addresses.extend(found.take(1));
+        }
+        let backends = addresses.iter().map(|address| Backend {
+            addr: (*address).into(),
+            weight: 1,
+            ext: http::Extensions::default(),
+        });
+        let mut backends = Backends::new(discovery::Static::new(backends.collect()));
+        let options = peer_options(&settings);
+        backends.set_health_check(health_check(&settings, &options));
+        Ok(Self { balancer: LoadBalancer::from_backends(backends), settings, options })
+    }
+
+    /// What it was made of.
+    #[must_use]
+    pub fn settings(&self) -> &UpstreamSettings {
+        &self.settings
+    }
+
+    /// The `Host` that upstreams see; `None`: the visitor's.
+    #[must_use]
+    pub fn fixed_host(&self) -> Option<&str> {
+        self.settings.fixed_host.as_deref()
+    }
+
+    /// The next upstream that is well. With connect checks only, one that seems down is tried rather
+    /// than nobody: the check may be older than its recovery.
+    #[must_use]
+    pub fn pick(&self, visitor_host: &str) -> Option<HttpPeer> {
+        let most = 2 * self.settings.servers.len();
+        let well = self.balancer.select(b"", most);
+        let chosen = match (&self.settings.health, well) {
+            (_, Some(backend)) => backend,
+            (Some(_), None) => return None,
+            (None, None) => self.balancer.select_with(b"", most, |_, _| true)?,
+        };
+        let address = *chosen.addr.as_inet()?;
+        let mut peer = HttpPeer::new(address, self.settings.tls, self.sni(visitor_host));
+        peer.options = self.options.clone();
+        Some(peer)
+    }
+
+    /// Checks health for as long as it is polled.
+    pub async fn watch(&self) {
+        // The discovery is static: this fills the selection once and can't fail.
+        if let Err(error) = self.balancer.update().await {
+            tracing::error!(%error, "the list of upstreams could not be read");
+        }
+        let every = self.settings.health.as_ref().map_or(CONNECT_CHECK_EVERY, |(_, every)| *every);
+        let mut turn = tokio::time::interval(every);
+        turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            turn.tick().await;
+            self.balancer.backends().run_health_check(true).await;
+        }
+    }
+
+    /// How many upstreams are well, and how many there are.
+    #[must_use]
+    pub fn well(&self) -> (usize, usize) {
+        let backends = self.balancer.backends();
+        let all = backends.get_backend();
+        (all.iter().filter(|backend| backends.ready(backend)).count(), all.len())
+    }
+
+    /// Name in the TLS handshake: follows the `Host` that the upstream sees; an address has none.
+    fn sni(&self, visitor_host: &str) -> String {
+        if !self.settings.tls {
+            return String::new();
+        }
+        let host = self.fixed_host().unwrap_or(visitor_host);
+        let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+        let fallback = || self.settings.servers.first().map(|server| server.host.clone()).unwrap_or_default();
+        if name.is_empty() || name.parse::<std::net::IpAddr>().is_ok() || name.contains(['[', ']']) {
+            fallback()
+        } else {
+            name.to_owned()
+        }
+    }
+}
+
+fn peer_options(settings: &UpstreamSettings) -> PeerOptions {
+    let mut options = PeerOptions::new();
+    options.connection_timeout = Some(settings.connect);
+    options.total_connection_timeout = Some(settings.connect);
+    options.read_timeout = Some(settings.read);
+    options.write_timeout = Some(settings.write);
+    options.idle_timeout = Some(settings.idle);
+    options
+}
+
+fn health_check(
+    settings: &UpstreamSettings,
+    options: &PeerOptions,
+) -> Box<dyn pingora::lb::health_check::HealthCheck + Send + Sync> {
+    let Some((path, _)) = &settings.health else {
+        let mut check = TcpHealthCheck::new();
+        check.peer_template.options.connection_timeout = Some(settings.connect);
+        return check;
+    };
+    let host = settings.fixed_host.clone().or_else(|| settings.servers.first().map(|server| server.host.clone()));
+    let mut check = HttpHealthCheck::new(&host.unwrap_or_default(), settings.tls);
+    check.peer_template.options = options.clone();
+    check.consecutive_failure = 2;
+    match http::Uri::try_from(path.as_str()) {
+        Ok(uri) => check.req.set_uri(uri),
+        // The checked config holds only paths; asking for `/` is then a check too.
+        Err(error) => tracing::error!(%error, path, "not a path to check"),
+    }
+    Box::new(check)
+}

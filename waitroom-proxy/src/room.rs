@@ -1,0 +1,281 @@
+//! One room at run time: its view, and the batched operations that requests may ask for.
+//!
+//! Requests read the view and wait for batches; only the keeper and the batch servers, on the
+//! background runtime, talk to the store.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Notify;
+
+use crate::store::{ClaimItem, Epoch, QueueStore, RoomName, Standing, TouchItem, Verdict, Vid};
+use crate::ticket::Ticket;
+use crate::view::RoomView;
+
+pub mod batcher;
+mod keeper;
+mod servers;
+pub mod settings;
+
+pub use batcher::Unanswered;
+use batcher::{BatchQueue, Batcher, batcher};
+use settings::RoomSettings;
+
+/// Sessions that ended here and may not have reached every proxy's snapshot; more than this at
+/// once would mean that the store has been away for very long, and the oldest tokens have expired.
+const MAX_ENDED_HERE: usize = 1_000_000;
+
+/// A question about something of an epoch; by the time its batch is sent, the room may have moved on.
+#[derive(Clone, Copy, Debug)]
+struct Of<T> {
+    epoch: Epoch,
+    item: T,
+}
+
+/// A visitor to put in line.
+#[derive(Clone, Copy, Debug)]
+struct Arrival {
+    /// Of no meaning without a number.
+    epoch: Epoch,
+    vid: Vid,
+    seq: u64,
+    /// Batches are sorted by this: first come, first served, also within a few milliseconds.
+    arrived_ms: u64,
+}
+
+/// A session that is over for good.
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    epoch: Epoch,
+    vid: Vid,
+    seq: u64,
+}
+
+/// A room at run time.
+pub struct Room {
+    name: RoomName,
+    settings: ArcSwap<RoomSettings>,
+    /// Swapped whole by the keeper; every request reads one.
+    view: ArcSwap<RoomView>,
+    joins: Batcher<Arrival, Standing>,
+    enters: Batcher<Vid, Verdict>,
+    claims: Batcher<Of<ClaimItem>, Verdict>,
+    touches: Batcher<Of<TouchItem>, Verdict>,
+    ends: tokio::sync::mpsc::Sender<Ending>,
+    /// Ended by this node and not yet in the snapshot: refused here at once.
+    ended_here: RwLock<HashSet<(Epoch, u64)>>,
+    /// Wakes the keeper: somebody joined, or an operator wants something now.
+    nudge: Notify,
+    /// A verified ticket of another life, for the keeper to recover with.
+    proof: std::sync::Mutex<Option<(Epoch, u64)>>,
+    /// When the store stopped answering, milliseconds since the Unix epoch; 0: it answers.
+    silent_since_ms: AtomicU64,
+    /// Fast-lane entries of this node: the second in the upper half, the count in the lower.
+    entered: AtomicU64,
+    /// Sessions that began here, for the metrics.
+    sessions_begun: AtomicU64,
+}
+
+/// What the background runtime runs for a room.
+pub struct RoomWork {
+    room: Arc<Room>,
+    store: Arc<dyn QueueStore>,
+    clock: Clock,
+    cold_wait: Duration,
+    joins: BatchQueue<Arrival, Standing>,
+    enters: BatchQueue<Vid, Verdict>,
+    claims: BatchQueue<Of<ClaimItem>, Verdict>,
+    touches: BatchQueue<Of<TouchItem>, Verdict>,
+    ends: tokio::sync::mpsc::Receiver<Ending>,
+}
+
+/// Milliseconds since the Unix epoch; read at the edges only.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+impl Room {
+    /// A room and the work to be spawned for it. `cold_wait`: how long a node that remembers nothing
+    /// waits for one that does, when the store has lost the room.
+    #[must_use]
+    pub fn new(
+        name: RoomName,
+        settings: RoomSettings,
+        store: Arc<dyn QueueStore>,
+        clock: Clock,
+        cold_wait: Duration,
+    ) -> (Arc<Self>, RoomWork) {
+        let (joins, join_queue) = batcher();
+        let (enters, enter_queue) = batcher();
+        let (claims, claim_queue) = batcher();
+        let (touches, touch_queue) = batcher();
+        let (ends, end_queue) = tokio::sync::mpsc::channel(MAX_ENDED_HERE);
+        let room = Arc::new(Self {
+            name,
+            settings: ArcSwap::from_pointee(settings),
+            view: ArcSwap::from_pointee(RoomView::default()),
+            joins,
+            enters,
+            claims,
+            touches,
+            ends,
+            ended_here: RwLock::new(HashSet::new()),
+            nudge: Notify::new(),
+            proof: std::sync::Mutex::new(None),
+            silent_since_ms: AtomicU64::new(0),
+            entered: AtomicU64::new(0),
+            sessions_begun: AtomicU64::new(0),
+        });
+        let work = RoomWork {
+            room: room.clone(),
+            store,
+            clock,
+            cold_wait,
+            joins: join_queue,
+            enters: enter_queue,
+            claims: claim_queue,
+            touches: touch_queue,
+            ends: end_queue,
+        };
+        (room, work)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &RoomName {
+        &self.name
+    }
+
+    /// What this node knows of it now.
+    #[must_use]
+    pub fn view(&self) -> arc_swap::Guard<Arc<RoomView>> {
+        self.view.load()
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> arc_swap::Guard<Arc<RoomSettings>> {
+        self.settings.load()
+    }
+
+    /// Changes the settings; they hold from the next tick on.
+    pub fn set_settings(&self, settings: RoomSettings) {
+        self.settings.store(Arc::new(settings));
+        self.nudge.notify_one();
+    }
+
+    /// Asks the keeper to look at the store now.
+    pub fn nudge(&self) {
+        self.nudge.notify_one();
+    }
+
+    /// Puts a ticket in line, or back.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn join(&self, ticket: &Ticket) -> Result<Standing, Unanswered> {
+        self.joins
+            .ask(Arrival { epoch: ticket.epoch, vid: ticket.vid, seq: ticket.seq, arrived_ms: ticket.arrived_ms })
+            .await
+    }
+
+    /// Tries the fast lane. Per node at most `rate + burst` of these a second reach the store.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn enter(&self, vid: Vid, now_ms: u64) -> Result<Verdict, Unanswered> {
+        let limits = self.settings.load().limits;
+        let most = (limits.rate_per_s + limits.burst).ceil().max(0.0) as u64;
+        if !self.may_enter(now_ms / 1_000, most) {
+            return Ok(Verdict::No);
+        }
+        self.enters.ask(vid).await
+    }
+
+    /// Claims a turn, or proves a session.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn claim(&self, epoch: Epoch, item: ClaimItem) -> Result<Verdict, Unanswered> {
+        self.claims.ask(Of { epoch, item }).await
+    }
+
+    /// Keeps a session alive.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn touch(&self, epoch: Epoch, item: TouchItem) -> Result<Verdict, Unanswered> {
+        self.touches.ask(Of { epoch, item }).await
+    }
+
+    /// Ends a session or gives up a place, for good. Refused here from now on; the store is told in
+    /// the background, as often as it takes.
+    pub fn end(&self, epoch: Epoch, vid: Vid, seq: u64) {
+        if seq > 0 {
+            let mut ended = self.ended_here.write().unwrap_or_else(PoisonError::into_inner);
+            if ended.len() < MAX_ENDED_HERE {
+                ended.insert((epoch, seq));
+            }
+        }
+        if self.ends.try_send(Ending { epoch, vid, seq }).is_err() {
+            tracing::error!(room = %self.name, "too many endings wait for the store; one is known to this proxy only");
+        }
+    }
+
+    /// Whether this node has ended the session and the snapshot does not show it yet.
+    #[must_use]
+    pub fn ended_here(&self, epoch: Epoch, seq: u64) -> bool {
+        self.ended_here.read().unwrap_or_else(PoisonError::into_inner).contains(&(epoch, seq))
+    }
+
+    /// Tells the keeper of a verified ticket that proves more than the store knows.
+    pub fn prove(&self, epoch: Epoch, seq: u64) {
+        let mut proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
+        if proof.is_none_or(|(_, known)| known < seq) {
+            *proof = Some((epoch, seq));
+        }
+        self.nudge.notify_one();
+    }
+
+    /// How long the store has been silent, `None` while it answers.
+    #[must_use]
+    pub fn silent_for(&self, now_ms: u64) -> Option<Duration> {
+        match self.silent_since_ms.load(Ordering::Relaxed) {
+            0 => None,
+            since => Some(Duration::from_millis(now_ms.saturating_sub(since))),
+        }
+    }
+
+    /// Sessions that began at this node.
+    #[must_use]
+    pub fn sessions_begun(&self) -> u64 {
+        self.sessions_begun.load(Ordering::Relaxed)
+    }
+
+    /// Counts a session that began here.
+    pub fn note_session(&self) {
+        self.sessions_begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn may_enter(&self, second: u64, most: u64) -> bool {
+        let second = second & 0xffff_ffff;
+        self.entered
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |packed| {
+                let (then, count) = (packed >> 32, packed & 0xffff_ffff);
+                let count = if then == second { count } else { 0 };
+                (count < most).then_some((second << 32) | (count + 1))
+            })
+            .is_ok()
+    }
+
+    /// Keeps the view and forgets endings that it shows.
+    fn set_view(&self, view: RoomView) {
+        let ended_here = self.ended_here.read().unwrap_or_else(PoisonError::into_inner).len();
+        if ended_here > 0 {
+            let mut ended = self.ended_here.write().unwrap_or_else(PoisonError::into_inner);
+            ended.retain(|(epoch, seq)| *epoch == view.epoch && !view.shows_ended(*seq));
+        }
+        self.view.store(Arc::new(view));
+    }
+}

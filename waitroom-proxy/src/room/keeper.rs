@@ -1,0 +1,260 @@
+//! The keeper: ticks, looks, recovers. The one task of a node that moves a room forward.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Clock, Room};
+use crate::admission::RateMeter;
+use crate::store::QueueStore;
+use crate::store::{BitKind, BitSpan, Detail, Epoch, Recovery, RoomPicture, Seen, StoreError};
+use crate::view::RoomView;
+use std::sync::Arc;
+
+/// A snapshot this often: positions are exact as of the last one.
+const SNAPSHOT_EVERY: Duration = Duration::from_secs(1);
+
+/// Everything that is remembered for the day the store loses it, this often.
+const REMEMBER_EVERY: Duration = Duration::from_secs(10);
+
+/// Ticks while nobody waits only sweep what is overdue.
+const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// Pause between attempts while the store does not answer.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// However often joins nudge: two ticks are at least this far apart.
+const LEAST_TICK: Duration = Duration::from_millis(5);
+
+/// The bitmaps are shortened when this many numbers (64 KiB of each) can go.
+const TRIM_AT_LEAST: u64 = 524_288;
+
+/// Redis takes remembered bits in pieces of at most 1 MiB.
+const MERGE_PIECE: usize = 1 << 20;
+
+/// What a node that knows nothing believes in.
+const UNKNOWN: Epoch = Epoch { generation: 1, life: 0 };
+
+pub(super) struct KeeperWork {
+    pub(super) room: Arc<Room>,
+    pub(super) store: Arc<dyn QueueStore>,
+    pub(super) clock: Clock,
+    pub(super) cold_wait: Duration,
+}
+
+pub(super) struct Keeper {
+    work: KeeperWork,
+    meter: RateMeter,
+    /// Spent and ended bits as last seen, to be given back after a loss.
+    spent: BitSpan,
+    ended: BitSpan,
+    last_tick: Instant,
+    last_snapshot: Option<Instant>,
+    last_everything: Option<Instant>,
+    /// Since when the store is known to have lost the room, while this node knows nothing either.
+    lost_since: Option<Instant>,
+    /// Draws the id of a new life.
+    draw: fn() -> u32,
+}
+
+impl Keeper {
+    pub(super) fn new(work: KeeperWork, draw: fn() -> u32) -> Self {
+        Self {
+            work,
+            meter: RateMeter::default(),
+            spent: BitSpan::default(),
+            ended: BitSpan::default(),
+            last_tick: Instant::now(),
+            last_snapshot: None,
+            last_everything: None,
+            lost_since: None,
+            draw,
+        }
+    }
+
+    /// Runs for as long as the room exists.
+    pub(super) async fn run(mut self) {
+        loop {
+            let pause = match self.round().await {
+                Ok(()) => {
+                    self.answered();
+                    self.pause()
+                }
+                Err(error) => {
+                    self.silent(&error);
+                    RETRY
+                }
+            };
+            let wake = self.last_tick + pause;
+            tokio::select! {
+                () = tokio::time::sleep_until(wake) => {}
+                () = self.room().nudge.notified() => tokio::time::sleep_until(self.last_tick + LEAST_TICK).await,
+            }
+        }
+    }
+
+    fn room(&self) -> &Room {
+        &self.work.room
+    }
+
+    fn pause(&self) -> Duration {
+        let view = self.room().view.load();
+        if view.waiting > 0 || view.granted > 0 { self.room().settings.load().tick_period() } else { IDLE_TICK }
+    }
+
+    async fn round(&mut self) -> Result<(), StoreError> {
+        self.last_tick = Instant::now();
+        if !self.room().view.load().known {
+            return self.get_to_know().await;
+        }
+        if let Some((epoch, seq)) = self.take_proof() {
+            self.recover(epoch, Seen { seq, ..Seen::default() }).await?;
+        }
+        match self.tick().await {
+            Err(StoreError::Lost) => self.recover_with_memory().await?,
+            Err(StoreError::Superseded(theirs)) => self.settle_epochs(theirs).await?,
+            done => done?,
+        }
+        if self.last_snapshot.is_none_or(|at| at.elapsed() >= SNAPSHOT_EVERY) {
+            self.look().await?;
+        }
+        Ok(())
+    }
+
+    async fn tick(&mut self) -> Result<(), StoreError> {
+        let (view, settings) = (self.room().view.load_full(), self.room().settings.load_full());
+        let name = self.room().name.clone();
+        let ticked = self.work.store.tick(&name, view.epoch, view.seen, settings.limits, settings.claim_ttl).await?;
+        self.meter.note(ticked.admitted, ticked.now_ms, ticked.waiting > 0);
+        self.room().set_view(view.after_tick(&ticked, self.meter.per_second()));
+        if ticked.rolled_back {
+            tracing::warn!(room = %name, "the store has gone backwards; giving back what is remembered");
+            self.recover_with_memory().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes a snapshot and swaps the view.
+    async fn look(&mut self) -> Result<(), StoreError> {
+        let everything = self.last_everything.is_none_or(|at| at.elapsed() >= REMEMBER_EVERY);
+        let detail = if everything { Detail::Everything } else { Detail::Polls };
+        let picture = self.work.store.snapshot(&self.room().name, None, detail).await?;
+        self.take_in(&picture);
+        if everything {
+            self.spent = picture.spent_bits;
+            self.last_everything = Some(Instant::now());
+            let keep = self.room().settings.load().keep_numbers();
+            self.work.store.trim(&self.room().name, picture.epoch, keep, TRIM_AT_LEAST).await?;
+        }
+        self.ended = picture.ended_bits;
+        Ok(())
+    }
+
+    fn take_in(&mut self, picture: &RoomPicture) {
+        self.last_snapshot = Some(Instant::now());
+        self.meter.note(picture.admitted, picture.now_ms, picture.waiting > 0);
+        self.room().set_view(RoomView::from_picture(picture, self.meter.per_second()));
+    }
+
+    /// The first contact: the room is there, or this node waits for one that remembers it, or starts it.
+    async fn get_to_know(&mut self) -> Result<(), StoreError> {
+        match self.look().await {
+            Err(StoreError::Lost) => {}
+            done => return done,
+        }
+        if let Some((epoch, seq)) = self.take_proof() {
+            return self.recover(epoch, Seen { seq, ..Seen::default() }).await;
+        }
+        let since = *self.lost_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < self.work.cold_wait {
+            return Ok(());
+        }
+        self.recover(UNKNOWN, Seen::default()).await
+    }
+
+    async fn recover_with_memory(&mut self) -> Result<(), StoreError> {
+        let view = self.room().view.load_full();
+        self.recover(view.epoch, view.seen).await
+    }
+
+    async fn recover(&mut self, epoch: Epoch, seen: Seen) -> Result<(), StoreError> {
+        let settings = self.room().settings.load_full();
+        let name = self.room().name.clone();
+        let (hold, burst) = (settings.recovery_hold(), settings.limits.burst);
+        let recovered = match self.work.store.recover(&name, epoch, seen, hold, burst, (self.draw)()).await {
+            Err(StoreError::Superseded(theirs)) => return self.adopt(theirs).await,
+            done => done?,
+        };
+        match recovered.how {
+            Recovery::Fresh => tracing::info!(room = %name, "the room starts"),
+            Recovery::Restored => {
+                tracing::warn!(room = %name, hold_s = recovered.hold.as_secs(), "the store had lost the room; it is restored, and nobody is let in until everybody had time to come back");
+            }
+            Recovery::Merged => tracing::info!(room = %name, "joined the room"),
+        }
+        if recovered.how != Recovery::Fresh {
+            self.give_back(recovered.epoch, BitKind::Ended).await?;
+            self.give_back(recovered.epoch, BitKind::Spent).await?;
+        }
+        self.lost_since = None;
+        self.last_everything = None;
+        self.look().await
+    }
+
+    /// Gives back remembered bits, in pieces.
+    async fn give_back(&self, epoch: Epoch, kind: BitKind) -> Result<(), StoreError> {
+        let bits = match kind {
+            BitKind::Spent => &self.spent,
+            BitKind::Ended => &self.ended,
+        };
+        let mut first = bits.first;
+        for piece in bits.bytes.chunks(MERGE_PIECE) {
+            let span = BitSpan { first, bytes: piece.to_vec() };
+            self.work.store.merge_bits(&self.room().name, epoch, kind, &span).await?;
+            first += 8 * piece.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// The store is of another epoch. A higher generation wins; within one, whoever knows more.
+    async fn settle_epochs(&mut self, theirs: Epoch) -> Result<(), StoreError> {
+        let ours = self.room().view.load().epoch;
+        if theirs.generation > ours.generation {
+            return self.adopt(theirs).await;
+        }
+        self.recover_with_memory().await
+    }
+
+    /// Forgets what was known and takes the store's word.
+    async fn adopt(&mut self, theirs: Epoch) -> Result<(), StoreError> {
+        tracing::info!(room = %self.room().name, generation = theirs.generation, "the room is of another epoch now");
+        self.meter = RateMeter::default();
+        self.spent = BitSpan::default();
+        self.ended = BitSpan::default();
+        self.last_everything = None;
+        self.look().await
+    }
+
+    fn take_proof(&self) -> Option<(Epoch, u64)> {
+        self.room().proof.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn answered(&self) {
+        if self.room().silent_since_ms.swap(0, Ordering::Relaxed) != 0 {
+            tracing::warn!(room = %self.room().name, "the store answers again");
+        }
+    }
+
+    fn silent(&mut self, error: &StoreError) {
+        // After every silence something may have been lost: look again, remember again.
+        self.last_snapshot = None;
+        let now = (self.work.clock)().max(1);
+        let room = self.room();
+        if room.silent_since_ms.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            tracing::error!(room = %room.name, %error, "the store does not answer; nobody new is let in, sessions go on");
+        }
+        room.set_view(room.view.load().gone_stale());
+    }
+}

@@ -1,0 +1,167 @@
+//! The batch servers of a room: each turns a batch of questions into one call of the store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::keeper::Keeper;
+use super::settings::PROVISIONAL;
+use super::{Arrival, Ending, Of, Room, RoomWork};
+use crate::store::{
+    ClaimItem, Detail, Epoch, JoinItem, MAX_BATCH, QueueStore, Standing, StoreError, TouchItem, Verdict, Vid,
+};
+use crate::view::RoomView;
+
+/// With fewer in line than this, a join takes a new snapshot along: the bitmap is at most a kilobyte,
+/// and the first answer is exact. In a longer line the number alone tells the position well enough.
+const SHORT_LINE: u64 = 8_192;
+
+/// Pause before the store is told again of what ended while it was away.
+const RETRY: Duration = Duration::from_millis(500);
+
+impl RoomWork {
+    /// Spawns everything the room needs on the current runtime; returns when the returned handle is
+    /// aborted. `draw` draws the id of a new life.
+    #[must_use]
+    pub fn spawn(self, draw: fn() -> u32) -> tokio::task::JoinSet<()> {
+        let mut tasks = tokio::task::JoinSet::new();
+        let RoomWork { room, store, clock, cold_wait, joins, enters, claims, touches, ends } = self;
+        let desk = Desk { room: room.clone(), store: store.clone() };
+        tasks.spawn(joins.serve(serving(&desk, |desk, batch| async move { desk.join(batch).await })));
+        tasks.spawn(enters.serve(serving(&desk, |desk, batch| async move { desk.enter(&batch).await })));
+        tasks.spawn(claims.serve(serving(&desk, |desk, batch| async move { desk.claim(&batch).await })));
+        tasks.spawn(touches.serve(serving(&desk, |desk, batch| async move { desk.touch(&batch).await })));
+        tasks.spawn(desk.clone().end_all(ends));
+        tasks.spawn(Keeper::new(super::keeper::KeeperWork { room, store, clock, cold_wait }, draw).run());
+        tasks
+    }
+}
+
+/// A closure that gives each batch its own handle on the desk.
+fn serving<Q, R, S>(desk: &Desk, serve: S) -> impl FnMut(Vec<Q>) -> R + use<Q, R, S>
+where
+    S: Fn(Desk, Vec<Q>) -> R,
+{
+    let desk = desk.clone();
+    move |batch| serve(desk.clone(), batch)
+}
+
+#[derive(Clone)]
+struct Desk {
+    room: Arc<Room>,
+    store: Arc<dyn QueueStore>,
+}
+
+impl Desk {
+    /// What the keeper believes. Only it mends what is lost; a batch that hits a loss waits for the next try.
+    fn view(&self) -> Arc<RoomView> {
+        self.room.view.load_full()
+    }
+
+    fn mend<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        if matches!(result, Err(StoreError::Lost | StoreError::Superseded(_))) {
+            self.room.nudge();
+        }
+        result
+    }
+
+    async fn join(&self, batch: Vec<Arrival>) -> Result<Vec<Standing>, StoreError> {
+        let view = self.view();
+        let mut answers: Vec<Standing> = batch.iter().map(|arrival| Standing::Void(arrival.seq)).collect();
+        // The answers go back by place, so the order of arrival is a detour over indices.
+        let mut order: Vec<usize> =
+            (0..batch.len()).filter(|&i| batch[i].seq == 0 || batch[i].epoch == view.epoch).collect();
+        order.sort_by_key(|&i| batch[i].arrived_ms);
+        let items: Vec<JoinItem> = order.iter().map(|&i| JoinItem { vid: batch[i].vid, seq: batch[i].seq }).collect();
+        if items.is_empty() {
+            return Ok(answers);
+        }
+        let sorted = self.mend(self.store.join(&self.room.name, view.epoch, view.seen, &items).await)?;
+        for (&i, standing) in order.iter().zip(sorted) {
+            answers[i] = standing;
+        }
+        if view.waiting + (items.len() as u64) < SHORT_LINE {
+            self.look().await?;
+        }
+        self.room.nudge();
+        Ok(answers)
+    }
+
+    /// A fresh picture, so that the next answer is exact.
+    async fn look(&self) -> Result<(), StoreError> {
+        let picture = self.store.snapshot(&self.room.name, None, Detail::Polls).await?;
+        let before = self.room.view.load_full();
+        // A tick may have answered meanwhile, with a later picture of the head.
+        let overtaken =
+            picture.epoch == before.epoch && (1..1_000).contains(&before.as_of_ms.saturating_sub(picture.now_ms));
+        if !overtaken {
+            self.room.set_view(RoomView::from_picture(&picture, before.measured_rate));
+        }
+        Ok(())
+    }
+
+    async fn enter(&self, batch: &[Vid]) -> Result<Vec<Verdict>, StoreError> {
+        let (view, limits) = (self.view(), self.room.settings.load().limits);
+        self.mend(self.store.enter(&self.room.name, view.epoch, view.seen, limits, PROVISIONAL, batch).await)
+    }
+
+    async fn claim(&self, batch: &[Of<ClaimItem>]) -> Result<Vec<Verdict>, StoreError> {
+        let ttl = self.room.settings.load().session_ttl;
+        self.current(batch, async |epoch, items: &[ClaimItem]| {
+            self.store.claim(&self.room.name, epoch, ttl, false, items).await
+        })
+        .await
+    }
+
+    async fn touch(&self, batch: &[Of<TouchItem>]) -> Result<Vec<Verdict>, StoreError> {
+        self.current(batch, async |epoch, items: &[TouchItem]| self.store.touch(&self.room.name, epoch, items).await)
+            .await
+    }
+
+    /// Asks for those items that are of the room's epoch; for the others the answer is no (I11).
+    async fn current<T: Copy>(
+        &self,
+        batch: &[Of<T>],
+        ask: impl AsyncFnOnce(Epoch, &[T]) -> Result<Vec<Verdict>, StoreError>,
+    ) -> Result<Vec<Verdict>, StoreError> {
+        let epoch = self.view().epoch;
+        let mut answers = vec![Verdict::No; batch.len()];
+        let (places, items): (Vec<usize>, Vec<T>) =
+            batch.iter().enumerate().filter(|(_, of)| of.epoch == epoch).map(|(i, of)| (i, of.item)).unzip();
+        if !items.is_empty() {
+            let verdicts = self.mend(ask(epoch, &items).await)?;
+            for (place, verdict) in places.into_iter().zip(verdicts) {
+                answers[place] = verdict;
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Tells the store of every ending, as often as it takes.
+    async fn end_all(self, mut ends: tokio::sync::mpsc::Receiver<Ending>) {
+        let mut batch = Vec::new();
+        while ends.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            loop {
+                let epoch = self.view().epoch;
+                // What ended in a former epoch is over with it.
+                let items: Vec<JoinItem> = batch
+                    .iter()
+                    .filter(|ending| ending.epoch == epoch)
+                    .map(|ending| JoinItem { vid: ending.vid, seq: ending.seq })
+                    .collect();
+                if items.is_empty() {
+                    break;
+                }
+                match self.mend(self.store.end(&self.room.name, epoch, &items).await) {
+                    Ok(_) => break,
+                    Err(StoreError::Refused(why)) => {
+                        tracing::error!(room = %self.room.name, why, "the store refused to end sessions");
+                        break;
+                    }
+                    Err(_) => tokio::time::sleep(RETRY).await,
+                }
+            }
+            batch.clear();
+            self.room.nudge();
+        }
+    }
+}

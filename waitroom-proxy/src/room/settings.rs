@@ -1,0 +1,54 @@
+//! What a room's runtime needs of the config. Must not name the config itself.
+
+use std::time::Duration;
+
+use crate::admission;
+use crate::store::Limits;
+
+/// The longest that a visitor waits between two polls; people re-insert themselves within it after a loss.
+const LONGEST_POLL: Duration = Duration::from_secs(30);
+
+/// The settings of a room that can change while it runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoomSettings {
+    /// Rate, burst and cap.
+    pub limits: Limits,
+    /// How long a session lasts, or lasts after its last request when renewed.
+    pub session_ttl: Duration,
+    /// Requests keep the session alive.
+    pub session_renewal: bool,
+    /// No session outlives this.
+    pub session_max: Duration,
+    /// Time to take up a turn.
+    pub claim_ttl: Duration,
+    /// How long a ticket is good.
+    pub ticket_max_age: Duration,
+    /// After this long without the store everybody passes; `None`: never.
+    pub pass_after: Option<Duration>,
+}
+
+/// A session that came in by the fast lane lasts this long, unless a request comes back with its
+/// token: a client that drops cookies frees its slot soon.
+pub const PROVISIONAL: Duration = Duration::from_secs(15);
+
+impl RoomSettings {
+    /// How often to tick while somebody waits.
+    #[must_use]
+    pub fn tick_period(&self) -> Duration {
+        admission::tick_period(self.limits.rate_per_s, self.limits.burst)
+    }
+
+    /// How long nobody is given a turn after a loss, so that everybody has time to come back in order.
+    #[must_use]
+    pub fn recovery_hold(&self) -> Duration {
+        (2 * LONGEST_POLL).max(self.session_ttl / 4)
+    }
+
+    /// How many numbers below the head are kept in the bitmaps: at least those whose token may still live.
+    #[must_use]
+    pub fn keep_numbers(&self) -> u64 {
+        let life_s = self.session_ttl.max(self.claim_ttl).as_secs_f64();
+        // A rate is finite and a life is bounded by the config, so the product is a number; twice, for bursts and changed rates.
+        (self.limits.rate_per_s * life_s * 2.0 + self.limits.burst + 100_000.0) as u64
+    }
+}

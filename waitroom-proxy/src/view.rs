@@ -1,0 +1,301 @@
+//! What this node knows of a room: one picture, read by every request with one atomic load. Pure.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::rank::RankIndex;
+use crate::session::Session;
+use crate::store::{Epoch, RoomPicture, Seen, Ticked};
+use crate::ticket::Ticket;
+
+/// A room as of the last time the store was asked.
+#[derive(Clone, Debug)]
+pub struct RoomView {
+    /// Which incarnation of the room.
+    pub epoch: Epoch,
+    /// Whether the store has ever answered. Until then nothing here means anything.
+    pub known: bool,
+    /// The store did not answer the last time it was asked.
+    pub stale: bool,
+    /// What is passed along with every call; also what is remembered across a loss.
+    pub seen: Seen,
+    /// In line.
+    pub waiting: u64,
+    /// With a turn not yet claimed.
+    pub granted: u64,
+    /// With a session.
+    pub active: u64,
+    /// The first in line; everybody below has left it.
+    pub head: Option<u64>,
+    /// No grants for this long.
+    pub hold: Duration,
+    /// An operator has paused the room.
+    pub paused: bool,
+    /// Started from nothing a short while ago: yields to whoever proves more.
+    pub cold: bool,
+    /// Admissions a second, measured over the last seconds by the store's clock.
+    pub measured_rate: Option<f64>,
+    /// The store's clock at that time, milliseconds since the Unix epoch.
+    pub as_of_ms: u64,
+    /// Highest number that the line below knows of; who joined later is not in it yet.
+    line_seq: u64,
+    /// Who waits. Shared, because a tick changes the counters and not the bits.
+    line: Arc<RankIndex>,
+    /// Whose session ended for good.
+    ended: Arc<RankIndex>,
+}
+
+/// Where a ticket stands, as far as the view can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In line, this many from the front, counting from 1.
+    Waiting(u64),
+    /// Not in line any more, or not yet: the store knows.
+    AskStore,
+}
+
+/// How a credential of some epoch relates to the room now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Of this incarnation.
+    Current,
+    /// Proves that the room had a life before its present, newly begun one.
+    ProvesMore,
+    /// Of a generation that this node has not heard of yet.
+    Ahead,
+    /// Of a former incarnation.
+    Void,
+}
+
+impl Default for RoomView {
+    fn default() -> Self {
+        Self {
+            epoch: Epoch { generation: 0, life: 0 },
+            known: false,
+            stale: true,
+            seen: Seen::default(),
+            waiting: 0,
+            granted: 0,
+            active: 0,
+            head: None,
+            hold: Duration::ZERO,
+            paused: false,
+            cold: false,
+            measured_rate: None,
+            as_of_ms: 0,
+            line_seq: 0,
+            line: Arc::new(RankIndex::default()),
+            ended: Arc::new(RankIndex::default()),
+        }
+    }
+}
+
+impl RoomView {
+    /// The view after a snapshot.
+    #[must_use]
+    pub fn from_picture(picture: &RoomPicture, measured_rate: Option<f64>) -> Self {
+        let line = RankIndex::build(&picture.waiting_bits);
+        Self {
+            epoch: picture.epoch,
+            known: true,
+            stale: false,
+            seen: picture.seen(),
+            waiting: picture.waiting,
+            granted: picture.granted,
+            active: picture.active,
+            head: line.first(),
+            hold: picture.hold,
+            paused: picture.paused(),
+            cold: picture.cold,
+            measured_rate,
+            as_of_ms: picture.now_ms,
+            line_seq: picture.seq,
+            line: Arc::new(line),
+            ended: Arc::new(RankIndex::build(&picture.ended_bits)),
+        }
+    }
+
+    /// The view after a tick: counters and head are new, the bits are those of the last snapshot.
+    #[must_use]
+    pub fn after_tick(&self, ticked: &Ticked, measured_rate: Option<f64>) -> Self {
+        Self {
+            stale: false,
+            seen: Seen {
+                seq: ticked.seq,
+                admitted: ticked.admitted,
+                watermark: ticked.watermark,
+                base: ticked.base,
+                floor: ticked.floor,
+                pause: ticked.pause,
+            },
+            waiting: ticked.waiting,
+            head: ticked.head,
+            hold: ticked.hold,
+            paused: ticked.pause % 2 == 1,
+            measured_rate,
+            as_of_ms: ticked.now_ms,
+            ..self.clone()
+        }
+    }
+
+    /// The same, but the store did not answer.
+    #[must_use]
+    pub fn gone_stale(&self) -> Self {
+        Self { stale: true, ..self.clone() }
+    }
+
+    /// Where the ticket with this number stands. Exact as of the last snapshot.
+    #[must_use]
+    pub fn place(&self, seq: u64) -> Place {
+        let Some(head) = self.head else { return Place::AskStore };
+        if seq < head {
+            return Place::AskStore;
+        }
+        let ahead_of_head = self.line.rank(head);
+        if seq > self.line_seq {
+            // Joined after the snapshot: behind everybody in it, and behind those who joined since.
+            let in_line = self.line.count().saturating_sub(ahead_of_head);
+            return Place::Waiting(in_line + (seq - self.line_seq));
+        }
+        if self.line.contains(seq) {
+            Place::Waiting(self.line.rank(seq).saturating_sub(ahead_of_head) + 1)
+        } else {
+            Place::AskStore
+        }
+    }
+
+    /// The position to tell somebody whom the store has just put (back) in line at this number.
+    #[must_use]
+    pub fn position_of_joined(&self, seq: u64) -> u64 {
+        match self.place(seq) {
+            Place::Waiting(position) => position,
+            // Not in the snapshot: everybody in it with a lower number is ahead.
+            Place::AskStore => {
+                let gone = self.head.map_or(self.line.count(), |head| self.line.rank(head));
+                self.line.rank(seq).saturating_sub(gone) + 1
+            }
+        }
+    }
+
+    /// Whether nobody waits and nothing forbids to let somebody straight in.
+    #[must_use]
+    pub fn open_door(&self) -> bool {
+        self.known && !self.stale && self.head.is_none() && self.waiting == 0 && !self.paused && self.hold.is_zero()
+    }
+
+    /// How a ticket with a number relates to the room.
+    #[must_use]
+    pub fn standing_of(&self, ticket: &Ticket) -> Standing {
+        self.standing(ticket.epoch)
+    }
+
+    /// Whether a session still counts. Unknown rooms honour what we signed: sessions go on while the
+    /// store is away.
+    #[must_use]
+    pub fn honours(&self, session: &Session) -> bool {
+        if !self.known {
+            return true;
+        }
+        match self.standing(session.epoch) {
+            // A number below the base is so old that its ended bit is forgotten: fail closed.
+            Standing::Current => {
+                session.seq == 0 || (session.seq >= self.seen.base && !self.ended.contains(session.seq))
+            }
+            Standing::ProvesMore => true,
+            Standing::Ahead | Standing::Void => false,
+        }
+    }
+
+    /// Whether this number's session has ended for good.
+    #[must_use]
+    pub fn has_ended(&self, seq: u64) -> bool {
+        self.ended.contains(seq)
+    }
+
+    /// Whether the ended bits hold this number, or are past it.
+    #[must_use]
+    pub fn shows_ended(&self, seq: u64) -> bool {
+        seq < self.seen.base || self.ended.contains(seq)
+    }
+
+    fn standing(&self, epoch: Epoch) -> Standing {
+        use std::cmp::Ordering::{Equal, Greater, Less};
+        match epoch.generation.cmp(&self.epoch.generation) {
+            Less => Standing::Void,
+            Greater => Standing::Ahead,
+            Equal if epoch.life == self.epoch.life => Standing::Current,
+            Equal if self.cold => Standing::ProvesMore,
+            Equal => Standing::Void,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{BitSpan, Vid};
+
+    /// Numbers 1, 3 and 4 wait; 2 has left; 5 is the highest given out and has left too.
+    fn picture() -> RoomPicture {
+        RoomPicture {
+            epoch: Epoch { generation: 1, life: 7 },
+            seq: 5,
+            base: 0,
+            floor: 0,
+            admitted: 0,
+            watermark: 0,
+            hold: Duration::ZERO,
+            pause: 0,
+            cold: false,
+            waiting: 3,
+            granted: 0,
+            active: 0,
+            now_ms: 1,
+            waiting_bits: BitSpan { first: 0, bytes: vec![0b0101_1000] },
+            ended_bits: BitSpan { first: 0, bytes: vec![0b0000_0100] },
+            spent_bits: BitSpan::default(),
+        }
+    }
+
+    #[test]
+    fn i13_who_left_does_not_count() {
+        let view = RoomView::from_picture(&picture(), None);
+        assert_eq!(view.place(1), Place::Waiting(1));
+        assert_eq!(view.place(2), Place::AskStore);
+        assert_eq!(view.place(3), Place::Waiting(2));
+        assert_eq!(view.place(4), Place::Waiting(3));
+        assert_eq!(view.place(6), Place::Waiting(4), "joined after the snapshot");
+    }
+
+    #[test]
+    fn a_tick_moves_everybody_up_at_once() {
+        let view = RoomView::from_picture(&picture(), None);
+        let ticked = Ticked { head: Some(3), waiting: 2, seq: 5, ..Ticked::default() };
+        let view = view.after_tick(&ticked, None);
+        assert_eq!(view.place(1), Place::AskStore, "was given a turn");
+        assert_eq!(view.place(3), Place::Waiting(1));
+        assert_eq!(view.place(7), Place::Waiting(4));
+        let empty = view.after_tick(&Ticked { seq: 5, ..Ticked::default() }, None);
+        assert!(empty.open_door());
+        assert_eq!(empty.place(4), Place::AskStore);
+    }
+
+    #[test]
+    fn i8_an_ended_session_is_refused_and_i11_another_epoch_too() {
+        let view = RoomView::from_picture(&picture(), None);
+        let session = |seq, generation, life| Session {
+            epoch: Epoch { generation, life },
+            vid: Vid([0; 12]),
+            seq,
+            began_s: 0,
+            expires_s: 10,
+            provisional: false,
+        };
+        assert!(view.honours(&session(4, 1, 7)));
+        assert!(!view.honours(&session(5, 1, 7)), "ended");
+        assert!(!view.honours(&session(4, 0, 7)), "former generation");
+        assert!(!view.honours(&session(4, 1, 8)), "former life");
+        let cold = RoomView { cold: true, ..view };
+        assert!(cold.honours(&session(4, 1, 8)), "a newly begun room yields to what we signed");
+    }
+}
