@@ -1,1 +1,287 @@
-//! x
+//! The waiting page as a whole: what is sent, how large it is, and what no template gets past.
+
+use std::io::Read;
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use proptest::prelude::*;
+use ring::digest::{SHA256, digest};
+
+use super::*;
+use crate::status::{Eta, State, Status};
+
+fn status() -> Status {
+    Status {
+        room: "concert".to_owned(),
+        state: State::Waiting,
+        seq: Some(88_123),
+        position: Some(1_234),
+        waiting: 50_210,
+        rate_per_s: 5.0,
+        eta_s: Some(Eta { low: 230, high: 290 }),
+        poll_after_ms: 2_000,
+        paused: false,
+        stale: false,
+        server_time_ms: 1_795_161_600_000,
+        expires_at_ms: None,
+        token: None,
+    }
+}
+
+fn gunzip(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    flate2::read::GzDecoder::new(bytes).read_to_string(&mut out).unwrap();
+    out
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn between<'h>(html: &'h str, before: &str, after: &str) -> &'h str {
+    html.split_once(before).unwrap().1.split_once(after).unwrap().0
+}
+
+#[test]
+fn gzip_decodes_to_identity_in_every_language() {
+    let room = WaitingPage::built_in().unwrap().for_room("concert", "/");
+    let states = [
+        status(),
+        Status { position: None, seq: None, ..status() },
+        Status { paused: true, eta_s: None, ..status() },
+        Status { stale: true, position: Some(u64::MAX), waiting: u64::MAX, ..status() },
+        Status { state: State::Admitted, expires_at_ms: Some(1), ..status() },
+        Status { state: State::None, room: "</script><!--é\u{2028}\"'&".to_owned(), ..status() },
+        Status { room: "<".repeat(100_000), ..status() },
+    ];
+    for lang in Lang::ALL {
+        for status in &states {
+            let identity = room.render(lang, status, 7, Encoding::Identity);
+            assert_eq!(gunzip(&room.render(lang, status, 7, Encoding::Gzip)), text(&identity));
+        }
+        assert_eq!(gunzip(&room.first_sight(lang, Encoding::Gzip)), text(&room.first_sight(lang, Encoding::Identity)));
+        assert_eq!(gunzip(&room.left(lang, Encoding::Gzip)), text(&room.left(lang, Encoding::Identity)));
+    }
+}
+
+proptest! {
+    // Each case prepares a room, which takes its time in a build without optimisation.
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn the_status_survives_and_never_ends_its_script(name in ".{0,40}", position in any::<u64>(), refresh in any::<u32>()) {
+        let room = WaitingPage::built_in().unwrap().for_room(&name, &name);
+        let status = Status { room: name, position: Some(position), ..status() };
+        let html = room.render(Lang::Ja, &status, refresh, Encoding::Gzip);
+        let html = gunzip(&html);
+        let json = between(&html, "id=\"waitroom-status\">", "</script>");
+        prop_assert!(!json.contains('<'));
+        let read: serde_json::Value = serde_json::from_str(json).unwrap();
+        prop_assert_eq!(read, serde_json::to_value(&status).unwrap());
+    }
+}
+
+#[test]
+fn a_visitor_without_script_reads_the_same() {
+    let room = WaitingPage::built_in().unwrap().for_room("vip_sale", "/");
+    let html = room.render(Lang::En, &status(), 7, Encoding::Identity);
+    let html = text(&html);
+    assert!(html.contains("<noscript><meta http-equiv=\"refresh\" content=\"7\"></noscript>"));
+    assert!(html.contains("<title>1,234 · Waiting – Vip sale</title>"));
+    assert!(html.contains("<span data-wr=\"position\" data-len=\"5\">1,234</span>"));
+    assert!(html.contains("<span data-wr=\"waiting\">50,210</span>"));
+    assert!(html.contains("<span data-wr=\"eta\">about 3–5 minutes</span>"));
+    assert!(html.contains("<form method=\"post\" action=\"/queue/leave?room=vip_sale\">"));
+    assert!(html.contains("<html lang=\"en\" data-view=\"waiting\">"));
+    let first = room.first_sight(Lang::En, Encoding::Identity);
+    assert!(text(&first).contains("content=\"1\"></noscript>"));
+    assert!(text(&first).contains("data-view=\"joining\""));
+    let korean = room.render(Lang::Ko, &status(), 7, Encoding::Identity);
+    assert!(text(&korean).contains("<html lang=\"ko\""));
+    assert!(text(&korean).contains("<title>1,234 · 대기 중 – Vip sale</title>"));
+}
+
+#[test]
+fn every_state_has_its_view() {
+    let room = WaitingPage::built_in().unwrap().for_room("a", "/");
+    let near = Status { eta_s: Some(Eta { low: 1, high: 9 }), ..status() };
+    for (status, view) in [
+        (near, "near"),
+        (Status { paused: true, ..status() }, "paused"),
+        (Status { position: None, ..status() }, "joining"),
+        (Status { state: State::Admitted, ..status() }, "admitted"),
+        (Status { state: State::None, ..status() }, "left"),
+    ] {
+        let html = room.render(Lang::En, &status, 5, Encoding::Identity);
+        assert!(text(&html).contains(&format!("data-view=\"{view}\"")), "{view}");
+    }
+    let stale = room.render(Lang::En, &Status { stale: true, ..status() }, 5, Encoding::Identity);
+    assert!(text(&stale).contains("<span data-wr=\"notice\">These figures"));
+}
+
+#[test]
+fn a_token_never_stands_in_a_page() {
+    let room = WaitingPage::built_in().unwrap().for_room("a", "/");
+    let status = Status { state: State::Admitted, token: Some("eyJhbGciOi".to_owned()), ..status() };
+    assert!(!text(&room.render(Lang::En, &status, 5, Encoding::Identity)).contains("eyJhbGciOi"));
+}
+
+#[test]
+fn the_page_fits_into_one_round_trip() {
+    let page = WaitingPage::built_in().unwrap();
+    assert_eq!(page.warnings(), Vec::<String>::new());
+    let room = page.for_room(&"m".repeat(64), "/");
+    let status = Status { room: "m".repeat(64), position: Some(u64::MAX), waiting: u64::MAX, stale: true, ..status() };
+    for lang in Lang::ALL {
+        let each = [
+            room.render(lang, &status, 30, Encoding::Gzip).len(),
+            room.first_sight(lang, Encoding::Gzip).len(),
+            room.left(lang, Encoding::Gzip).len(),
+        ];
+        assert!(each.iter().all(|size| *size < ONE_ROUND_TRIP), "{lang:?}: {each:?}");
+    }
+}
+
+/// As a browser does it: every block that runs or styles, hashed.
+fn hashes(html: &str, element: &str) -> Vec<String> {
+    let tokens = html::tokens(html).unwrap();
+    let blocks = tokens.iter().filter_map(|token| match token {
+        html::Token::Raw { element: tag, text, .. } if tag.name == element && tag.attribute("type").is_none() => {
+            Some(*text)
+        }
+        _ => None,
+    });
+    blocks.map(|block| format!("'sha256-{}'", STANDARD.encode(digest(&SHA256, block.as_bytes())))).collect()
+}
+
+fn directive<'p>(policy: &'p str, name: &str) -> &'p str {
+    policy.split("; ").find_map(|directive| directive.strip_prefix(name)).unwrap().trim()
+}
+
+#[test]
+fn the_policy_names_exactly_what_the_pages_hold() {
+    let template = "<html lang={{lang}}><head>{{refresh}}{{style}}<style>b { color: red }</style>\
+        <script>\r\nlet a = '{{';\r\n</script></head>{{position}}{{data}}{{script}}";
+    for page in [WaitingPage::built_in().unwrap(), WaitingPage::from_template(template).unwrap()] {
+        let room = page.for_room("a", "/");
+        let policy = room.csp();
+        assert!(!policy.contains("unsafe"), "{policy}");
+        for rule in ["default-src 'none'", "connect-src 'self'", "form-action 'self'", "base-uri 'none'"] {
+            assert!(policy.split("; ").any(|directive| directive == rule), "{rule} in {policy}");
+        }
+        assert!(policy.ends_with("frame-ancestors 'none'"));
+        let mut scripts = Vec::new();
+        for html in [room.render(Lang::Ko, &status(), 5, Encoding::Identity), room.left(Lang::En, Encoding::Identity)] {
+            for hash in hashes(text(&html), "style") {
+                assert!(directive(policy, "style-src").contains(&hash), "{hash} in {policy}");
+            }
+            scripts.extend(hashes(text(&html), "script"));
+        }
+        scripts.sort();
+        assert_eq!(directive(policy, "script-src"), scripts.join(" "));
+    }
+}
+
+const GOOD: &str = "<!doctype html>\n<html lang=\"{{lang}}\"><head>\n{{refresh}}\n<title>{{title}}</title></head>\n\
+    <body>{{position}} {{eta}}\n<form method=post action=\"{{leave_action}}\"></form>\n{{data}}{{script}}\n";
+
+#[test]
+fn a_plain_template_is_enough() {
+    let page = WaitingPage::from_template(GOOD).unwrap();
+    assert_eq!(page.warnings(), Vec::<String>::new());
+    let html = page.for_room("a", "/").render(Lang::En, &status(), 5, Encoding::Identity);
+    assert!(text(&html).contains("about 3–5 minutes"));
+    let bare = WaitingPage::from_template("{{refresh}}{{position}}{{data}}{{script}}").unwrap();
+    assert_eq!(bare.warnings().len(), 4, "{:?}", bare.warnings());
+}
+
+#[test]
+fn refused_templates_name_every_problem_with_its_line() {
+    let source = "<html>\n<head>\n<link rel=stylesheet href=/site.css>\n<body onload=\"go()\">\n{{positon}}\n\
+        <a href=\" java\tscript:x\">x</a>\n<p style=\"color:red\">{{eta\n";
+    let problems = WaitingPage::from_template(source).unwrap_err();
+    let lines: Vec<usize> = problems.iter().map(|problem| problem.line).collect();
+    // Four slots are missing altogether: those are reported on the first line.
+    assert_eq!(lines, [1, 1, 1, 1, 3, 4, 5, 6, 7, 7], "{problems:#?}");
+    assert_eq!(problems[6].to_string(), "line 5: there is no slot {{positon}}");
+}
+
+#[test]
+fn refused_what_the_policy_would_block() {
+    for (bad, complaint) in [
+        ("<img src=https://cdn.example/a.png>", "outside resource"),
+        ("<img src=/logo.png>", "outside resource"),
+        ("<script src=//cdn.example/a.js></script>", "outside resource"),
+        ("<link rel=\"icon\" href=\"/favicon.ico\">", "outside resource"),
+        ("<style>@import 'a.css'</style>", "outside resource"),
+        ("<style>b{background:url( 'https://a/b.png')}</style>", "outside resource"),
+        ("<svg><use href=\"/sprite.svg#a\"/></svg>", "outside resource"),
+        ("<iframe></iframe>", "blocked"),
+        ("<base href=/>", "blocked"),
+        ("<button onclick=x()>x</button>", "event handler onclick"),
+        ("<svg/onload=x()>", "event handler onload"),
+        ("<a href=\"JaVaScRiPt&colon;x\">x</a>", "a script in href"),
+        ("<form action=https://evil.example></form>", "forms may only go to this site"),
+        ("<meta http-equiv=refresh content=1>", "there is {{refresh}}"),
+        ("<style>b{color:{{room}}}</style>", "by their hash"),
+        ("<script>let room = '{{room}}'</script>", "by their hash"),
+        ("<script>never closed", "never closed"),
+        ("<!-- never closed", "never closed"),
+        ("<p title='x>", "never closed"),
+        ("{{ eta", "never closed"),
+        ("{{t.nonsense}}", "no slot"),
+        ("<p {{room}}>", "in a tag outside quotes"),
+        ("<p title=\"{{position}}\">", "in an attribute"),
+        ("<textarea>{{data}}</textarea>", "in <title> or <textarea>"),
+        ("<!-- {{room}} -->", "in a comment"),
+        ("{{view}}", "put it into an attribute"),
+        ("{{refresh}}", "only once"),
+        ("a\0b", "NUL"),
+    ] {
+        let problems = WaitingPage::from_template(&format!("{GOOD}{bad}")).unwrap_err();
+        assert!(
+            problems.iter().any(|problem| problem.message.contains(complaint)),
+            "{bad} should say {complaint}, says {problems:?}"
+        );
+    }
+}
+
+#[test]
+fn allowed_in_a_template() {
+    for good in [
+        "<img src=\"data:image/png;base64,AAAA\" alt=x>",
+        "<style>b{background:url(data:image/svg+xml,x)} @font-face{src:url(\"data:font/woff2;base64,AA\")}</style>",
+        "<a href=\"https://status.example/\">status</a>",
+        "<svg><use href=\"#a\"/><path d=\"M0 0\"/></svg>",
+        "<script>const a = `{{`; if (1 < 2) {{ }}</script>",
+        "<p title=\"{{room}}\">{{ t.keep }} { } }} {</p>",
+        "<form action=/search></form>",
+        "\u{feff}",
+    ] {
+        let page =
+            WaitingPage::from_template(&format!("{GOOD}{good}")).unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert_eq!(page.csp().contains("font-src data:"), good.contains("font-face"));
+    }
+}
+
+#[test]
+fn refused_pages_that_are_too_large() {
+    let source = format!("{GOOD}{}", "x".repeat(300_000));
+    assert!(WaitingPage::from_template(&source).unwrap_err()[0].message.contains("at most"));
+    // Compresses badly: no two lines alike.
+    let noise: String =
+        (0u64..6_000).map(|line| STANDARD.encode(digest(&SHA256, &line.to_le_bytes())) + "\n").take(5_000).collect();
+    let problems = WaitingPage::from_template(&format!("{GOOD}{noise}")).unwrap_err();
+    assert!(problems[0].message.contains("compressed"), "{problems:?}");
+    let heavy = WaitingPage::from_template(&format!("{GOOD}{}", &noise[..20_000])).unwrap();
+    assert!(heavy.warnings()[0].contains("round trip"), "{:?}", heavy.warnings());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_template_is_judged_without_panic(source in "(\\{\\{|\\}\\}|<|>|\"|'|=|data|position|script|style|!--|é|\n|\\PC){0,60}") {
+        let _ = WaitingPage::from_template(&source);
+        let _ = WaitingPage::from_template(&format!("{GOOD}{source}"));
+    }
+}

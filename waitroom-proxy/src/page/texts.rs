@@ -23,6 +23,7 @@ pub(super) struct LiveTexts {
     views: Views,
     pub(super) stale: String,
     offline: String,
+    connecting: String,
     updated: String,
     announce: String,
     progress: String,
