@@ -1,1 +1,16 @@
-//! reservation-svc
+//! The reservation service: holds seats, takes the money, keeps the ledger. What it is made of; no logic here.
+//!
+//! `seat` (pure) ← `lock` (Redis) and `ledger` (Postgres) ← `booking` (use cases) ← `http` and `admin` (edges).
+
+pub mod admin;
+pub mod auth;
+pub mod booking;
+pub mod cli;
+pub mod config;
+pub mod http;
+pub mod ledger;
+pub mod listener;
+pub mod lock;
+pub mod metrics;
+pub mod seat;
+pub mod serve;

@@ -1,0 +1,62 @@
+//! The admin listener: is the process alive, may it get traffic, what has it counted. Never public.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::http::App;
+use crate::http::problem::{Kind, Problem};
+
+/// What readiness depends on.
+#[derive(Clone)]
+struct Admin {
+    app: Arc<App>,
+    draining: watch::Receiver<bool>,
+}
+
+/// `/livez`, `/readyz`, `/metrics`. `draining` says true from the moment of shutdown.
+pub fn router(app: Arc<App>, draining: watch::Receiver<bool>) -> Router {
+    Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .fallback(|| async { Problem::new(Kind::NotFound, "There is nothing at this path.") })
+        .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed, "Only GET.") })
+        .with_state(Admin { app, draining })
+}
+
+/// Ready: the database answers and queue tokens can be checked. Redis only makes things faster.
+async fn ready(State(Admin { app, draining }): State<Admin>) -> Response {
+    let database = match app.ledger.ping().await {
+        Ok(()) => "ok".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    let queue_keys = match &app.queue {
+        None => "not required",
+        Some(gate) if gate.keys().current().is_some() => "ok",
+        Some(_) => "not fetched yet",
+    };
+    let draining = *draining.borrow();
+    let ready = database == "ok" && queue_keys != "not fetched yet" && !draining;
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = json!({ "ready": ready, "database": database, "queue_keys": queue_keys, "draining": draining });
+    (status, Json(body)).into_response()
+}
+
+async fn metrics(State(Admin { app, .. }): State<Admin>) -> Response {
+    let (in_use, idle, max) = app.ledger.pool_usage();
+    app.metrics.pool(in_use, idle, max);
+    match app.metrics.render() {
+        Ok(text) => ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "metrics");
+            Problem::internal().into_response()
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The use cases: hold, release, pay. Puts the seat lock in front of the ledger; knows no HTTP.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::ledger::holds::{HoldAnswer, HoldRequest, ReleaseAnswer};
+use crate::ledger::payments::{PayAnswer, PayRequest};
+use crate::ledger::{Ledger, LedgerError};
+use crate::lock::{Locked, SeatLock};
+use crate::metrics::Metrics;
+use crate::seat::{ScheduleId, SeatNumber, UserId};
+
+/// What one hold may be.
+#[derive(Debug, Clone, Copy)]
+pub struct HoldRules {
+    /// How long seats are kept.
+    pub ttl: Duration,
+    /// Seats in one hold.
+    pub max_seats: usize,
+    /// Live seats of one user in one schedule.
+    pub max_per_user: u32,
+}
+
+/// Seats, from wanted to paid.
+pub struct Booking {
+    ledger: Ledger,
+    lock: SeatLock,
+    metrics: Metrics,
+}
+
+impl Booking {
+    /// The use cases over a ledger and a lock.
+    pub fn new(ledger: Ledger, lock: SeatLock, metrics: Metrics) -> Self {
+        Self { ledger, lock, metrics }
+    }
+
+    /// Holds seats: the lock turns the crowd away, the ledger decides.
+    pub async fn hold(&self, request: &HoldRequest) -> Result<HoldAnswer, LedgerError> {
+        let locked = self.lock.acquire(request.schedule, &request.seats, request.hold).await;
+        let answer = match (&locked, &request.key) {
+            (Locked::Taken(taken), None) => {
+                Ok(HoldAnswer::SeatTaken { seats: taken.iter().map(ToString::to_string).collect() })
+            }
+            // The key may already have an answer; if not, this is it from now on.
+            (Locked::Taken(taken), Some(key)) => self.ledger.refuse_hold(request.user, taken, key).await,
+            (Locked::Ours | Locked::Unknown, _) => self.ledger.hold(request).await,
+        };
+        if !matches!(locked, Locked::Taken(_)) {
+            match &answer {
+                // A stored answer names the hold of its first time, whose locks are not ours.
+                Ok(HoldAnswer::Held { hold }) if hold.hold_id == request.hold => {
+                    self.lock.extend(request.schedule, &request.seats, request.hold, request.ttl).await;
+                }
+                _ => self.lock.release(request.schedule, request.seats.as_slice(), request.hold).await,
+            }
+        }
+        self.metrics.hold(match &answer {
+            Ok(HoldAnswer::Held { .. }) => "held",
+            Ok(HoldAnswer::SeatTaken { .. }) if matches!(locked, Locked::Taken(_)) => "refused_by_lock",
+            Ok(HoldAnswer::SeatTaken { .. }) => "seat_taken",
+            Ok(_) => "refused",
+            Err(_) => "error",
+        });
+        answer
+    }
+
+    /// Gives seats back.
+    pub async fn release(&self, user: UserId, hold: Uuid) -> Result<ReleaseAnswer, LedgerError> {
+        let answer = self.ledger.release(user, hold).await?;
+        if let ReleaseAnswer::Released { schedule_id, seats } = &answer {
+            self.unlock(*schedule_id, seats.iter().map(String::as_str), hold).await;
+        }
+        Ok(answer)
+    }
+
+    /// Pays for a hold.
+    pub async fn pay(&self, request: &PayRequest) -> Result<PayAnswer, LedgerError> {
+        let answer = self.ledger.pay(request).await;
+        if let Ok(PayAnswer::Paid { reservation }) = &answer {
+            let seats = reservation.lines.iter().map(|line| line.seat.as_str());
+            self.unlock(reservation.schedule_id, seats, request.hold).await;
+        }
+        self.metrics.payment(match &answer {
+            Ok(PayAnswer::Paid { .. }) => "paid",
+            Ok(PayAnswer::HoldExpired) => "hold_expired",
+            Ok(PayAnswer::InsufficientBalance { .. }) => "insufficient_balance",
+            Ok(_) => "refused",
+            Err(_) => "error",
+        });
+        answer
+    }
+
+    async fn unlock<'a>(&self, schedule: i64, seats: impl Iterator<Item = &'a str>, hold: Uuid) {
+        // Every seat in the ledger came in through the same check, or from seed data that fits it.
+        let seats: Vec<SeatNumber> = seats.filter_map(|seat| SeatNumber::parse(seat).ok()).collect();
+        self.lock.release(ScheduleId(schedule), &seats, hold).await;
+    }
+}

@@ -1,0 +1,85 @@
+//! Reads what clients send: JSON bodies and ids in paths. Everything that does not fit becomes a problem.
+
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use tower_http::timeout::TimeoutError;
+use uuid::Uuid;
+
+use super::problem::{Kind, Problem};
+
+/// No body of ours comes near this.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// A JSON body as a `T`.
+pub struct Json<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            return Err(Problem::new(Kind::UnsupportedMediaType, "Send Content-Type: application/json."));
+        }
+        let body = Limited::new(request.into_body(), MAX_BODY).collect().await.map_err(|error| {
+            if error.downcast_ref::<LengthLimitError>().is_some() {
+                Problem::new(Kind::BodyTooLarge, format!("At most {MAX_BODY} bytes are read.")).with("limit", MAX_BODY)
+            } else if is_timeout(error.as_ref()) {
+                Problem::new(Kind::RequestTimeout, "Send the body at once.")
+            } else {
+                Problem::new(Kind::MalformedJson, "The body ended before its end.")
+            }
+        })?;
+        serde_json::from_slice(&body.to_bytes()).map(Self).map_err(|error| match error.classify() {
+            Category::Data => Problem::new(Kind::InvalidBody, error.to_string()),
+            Category::Io | Category::Syntax | Category::Eof => Problem::new(Kind::MalformedJson, error.to_string()),
+        })
+    }
+}
+
+fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<TimeoutError>())
+}
+
+/// `application/json` or `…+json`, whatever its parameters.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(Ok(kind)) = headers.get(header::CONTENT_TYPE).map(|value| value.to_str()) else { return false };
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+/// An id in the path that is a positive integer. Anything else names nothing: 404.
+pub struct IntegerId(pub i64);
+
+impl<S: Send + Sync> FromRequestParts<S> for IntegerId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = path_text(parts, state).await?;
+        let id = text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok()).flatten();
+        id.filter(|id| *id > 0).map(Self).ok_or_else(no_such_id)
+    }
+}
+
+/// An id in the path that is a UUID. Anything else names nothing: 404.
+pub struct UuidId(pub Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for UuidId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let text = path_text(parts, state).await?;
+        Uuid::try_parse(&text).map(Self).map_err(|_| no_such_id())
+    }
+}
+
+async fn path_text<S: Send + Sync>(parts: &mut Parts, state: &S) -> Result<String, Problem> {
+    Path::<String>::from_request_parts(parts, state).await.map(|Path(text)| text).map_err(|_| no_such_id())
+}
+
+fn no_such_id() -> Problem {
+    Problem::new(Kind::NotFound, "The id in the path is none.")
+}

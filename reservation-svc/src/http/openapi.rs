@@ -1,0 +1,130 @@
+//! The OpenAPI document at `/openapi.json` and a page to read it at `/docs`, with nothing from outside.
+
+use std::sync::Arc;
+
+use axum::Router;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{OpenApi as Document, Ref, Response, ResponseBuilder};
+use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::problem::Kind;
+use super::{App, catalogue, holds, reservations, wallet};
+
+/// A refusal: RFC 9457, with further members that the type tells of.
+#[derive(ToSchema, serde::Serialize)]
+#[schema(as = Problem)]
+pub struct ProblemView {
+    /// Names the problem; act on this.
+    #[serde(rename = "type")]
+    #[schema(value_type = String, example = "/problems/seat-taken")]
+    kind: &'static str,
+    /// The same for every occurrence.
+    title: String,
+    /// The status code.
+    status: u16,
+    /// What is particular about this one.
+    detail: String,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Reservation service", description = "Seats, holds, wallets and reservations behind a waiting room."),
+    paths(
+        catalogue::concerts,
+        catalogue::schedules,
+        catalogue::seats,
+        holds::create,
+        holds::read,
+        holds::release,
+        reservations::create,
+        reservations::read,
+        reservations::list,
+        wallet::read,
+        wallet::charge,
+        wallet::transactions
+    ),
+    modifiers(&Securities, &EverywhereProblems)
+)]
+struct Api;
+
+/// The two credentials.
+struct Securities;
+
+impl Modify for Securities {
+    fn modify(&self, document: &mut Document) {
+        let components = document.components.get_or_insert_default();
+        let user = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build();
+        components.add_security_scheme("user", SecurityScheme::Http(user));
+        let queue = ApiKeyValue::with_description("X-QUEUE-TOKEN", "Put there by the waiting room's proxy.");
+        components.add_security_scheme("queue_token", SecurityScheme::ApiKey(ApiKey::Header(queue)));
+    }
+}
+
+/// What any operation may answer, so that handlers need not repeat it.
+struct EverywhereProblems;
+
+impl EverywhereProblems {
+    const ALWAYS: &[(&str, &[Kind])] =
+        &[("500", &[Kind::Internal]), ("503", &[Kind::DatabaseUnavailable, Kind::KeysUnavailable])];
+    const WITH_BODY: &[(&str, &[Kind])] = &[
+        ("400", &[Kind::MalformedJson]),
+        ("408", &[Kind::RequestTimeout]),
+        ("413", &[Kind::BodyTooLarge]),
+        ("415", &[Kind::UnsupportedMediaType]),
+    ];
+
+    fn add(operation: &mut Operation, problems: &[(&str, &[Kind])]) {
+        for (status, kinds) in problems {
+            operation.responses.responses.entry((*status).to_owned()).or_insert_with(|| answer(kinds).into());
+        }
+    }
+}
+
+impl Modify for EverywhereProblems {
+    fn modify(&self, document: &mut Document) {
+        for item in document.paths.paths.values_mut() {
+            let operations = [&mut item.get, &mut item.post, &mut item.delete];
+            for operation in operations.into_iter().flatten() {
+                Self::add(operation, Self::ALWAYS);
+                Self::add(operation, &[("405", &[Kind::MethodNotAllowed])]);
+                if operation.request_body.is_some() {
+                    Self::add(operation, Self::WITH_BODY);
+                }
+            }
+        }
+    }
+}
+
+fn answer(kinds: &[Kind]) -> Response {
+    let types: Vec<&str> = kinds.iter().map(|kind| kind.uri()).collect();
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new().description(types.join(", ")).content("application/problem+json", content).build()
+}
+
+/// The document.
+pub fn document() -> Document {
+    Api::openapi()
+}
+
+/// `/openapi.json` and `/docs`.
+pub(super) fn router() -> Router<Arc<App>> {
+    // "none": the page would otherwise show a badge fetched from a validator on the internet.
+    let config = Config::default().validator_url("none").try_it_out_enabled(true);
+    SwaggerUi::new("/docs").url("/openapi.json", document()).config(config).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_every_problem_type() {
+        let text = document().to_json().unwrap();
+        for kind in Kind::ALL {
+            assert!(text.contains(kind.uri()), "{} is not in the document", kind.uri());
+        }
+    }
+}

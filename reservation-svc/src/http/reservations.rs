@@ -1,0 +1,122 @@
+//! Turning holds into reservations, and reading those.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use uuid::Uuid;
+
+use super::body::{self, UuidId};
+use super::caller::{Admitted, User};
+use super::idempotency::key_of;
+use super::openapi::ProblemView;
+use super::paging::Page;
+use super::problem::{Kind, Problem};
+use super::views::{ReservationBody, ReservationView, ReservationsView};
+use super::{App, to_the_end};
+use crate::auth::queue::QueueGate;
+use crate::ledger::payments::{PayAnswer, PayRequest};
+
+/// Pays for a hold. Paying again for the same hold gives the same reservation and takes nothing.
+#[utoipa::path(post, path = "/reservations", tag = "booking", request_body = ReservationBody,
+    security(("user" = [], "queue_token" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours")),
+    responses(
+        (status = 201, body = ReservationView),
+        (status = 401, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/unauthorized"),
+        (status = 402, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/insufficient-balance (with amount and balance)"),
+        (status = 403, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/queue-token-required, /problems/purchase-limit-reached, /problems/unknown-user"),
+        (status = 404, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/hold-not-found"),
+        (status = 409, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/hold-expired, /problems/idempotency-key-in-progress"),
+        (status = 422, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/invalid-body, /problems/invalid-idempotency-key, /problems/idempotency-key-reused")))]
+pub async fn create(
+    State(app): State<Arc<App>>,
+    Admitted(session): Admitted,
+    User(user): User,
+    headers: HeaderMap,
+    body::Json(body): body::Json<ReservationBody>,
+) -> Result<Response, Problem> {
+    let request = PayRequest {
+        user,
+        hold: body.hold_id,
+        reservation: Uuid::now_v7(),
+        payment: Uuid::now_v7(),
+        session,
+        max_purchases: app.queue.as_ref().map_or(0, QueueGate::max_purchases),
+        key: key_of(&headers, "POST /reservations", &body)?,
+    };
+    match to_the_end(async move { app.booking.pay(&request).await }).await? {
+        PayAnswer::Paid { reservation } => {
+            Ok((StatusCode::CREATED, Json(ReservationView::from(reservation))).into_response())
+        }
+        PayAnswer::HoldUnknown => Err(Problem::new(Kind::HoldNotFound, "The user has no such hold.")),
+        PayAnswer::HoldExpired => {
+            Err(Problem::new(Kind::HoldExpired, "It ran out or was given back; nothing was taken."))
+        }
+        PayAnswer::InsufficientBalance { amount, balance } => Err(Problem::new(
+            Kind::InsufficientBalance,
+            format!("{amount} is to be paid and the wallet holds {balance}; the hold stands."),
+        )
+        .with("amount", amount)
+        .with("balance", balance)),
+        PayAnswer::PurchaseLimit { limit } => {
+            Err(Problem::new(Kind::PurchaseLimitReached, format!("One turn in the queue buys at most {limit} times."))
+                .with("limit", limit))
+        }
+    }
+}
+
+/// A reservation of the user.
+#[utoipa::path(get, path = "/reservations/{id}", tag = "booking", security(("user" = [], "queue_token" = [])),
+    params(("id" = Uuid, Path, description = "The reservation")),
+    responses(
+        (status = 200, body = ReservationView),
+        (status = 401, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/unauthorized"),
+        (status = 403, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/queue-token-required"),
+        (status = 404, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/reservation-not-found, /problems/not-found")))]
+pub async fn read(
+    State(app): State<Arc<App>>,
+    _admitted: Admitted,
+    User(user): User,
+    UuidId(reservation): UuidId,
+) -> Result<Json<ReservationView>, Problem> {
+    let found = app.ledger.reservation_of(user, reservation).await?;
+    found
+        .map(|reservation| Json(reservation.into()))
+        .ok_or_else(|| Problem::new(Kind::ReservationNotFound, "The user has no such reservation."))
+}
+
+/// The user's reservations, newest first.
+#[utoipa::path(get, path = "/reservations", tag = "booking", security(("user" = [], "queue_token" = [])),
+    params(("limit" = Option<i64>, Query, minimum = 1, maximum = 200, description = "Rows on a page, 50 unless given"),
+           ("cursor" = Option<Uuid>, Query, description = "next_cursor of the page before")),
+    responses(
+        (status = 200, body = ReservationsView),
+        (status = 401, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/unauthorized"),
+        (status = 403, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/queue-token-required"),
+        (status = 422, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/invalid-query")))]
+pub async fn list(
+    State(app): State<Arc<App>>,
+    _admitted: Admitted,
+    User(user): User,
+    page: Page<Uuid>,
+) -> Result<Json<ReservationsView>, Problem> {
+    let found = app.ledger.reservations_of(user, page.cursor, page.limit).await?;
+    let last = found.last().map(|reservation| reservation.reservation_id.to_string());
+    let next_cursor = page.next(found.len(), last);
+    Ok(Json(ReservationsView { reservations: found.into_iter().map(Into::into).collect(), next_cursor }))
+}

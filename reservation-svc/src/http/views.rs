@@ -1,0 +1,325 @@
+//! The JSON of the answers and of the bodies that clients send. Shapes only.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::ledger::catalogue::{Concert, Schedule, Seat};
+use crate::ledger::holds::{Hold, Line};
+use crate::ledger::payments::Reservation;
+use crate::ledger::wallet::{Transaction, Wallet};
+
+/// All concerts.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConcertsView {
+    /// In order of their ids.
+    pub concerts: Vec<ConcertView>,
+}
+
+/// A concert.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ConcertView {
+    /// Its id.
+    pub id: i64,
+    /// What it is called.
+    pub title: String,
+    /// Who plays.
+    pub artist: String,
+    /// Where.
+    pub venue: String,
+}
+
+impl From<Concert> for ConcertView {
+    fn from(Concert { id, title, artist, venue }: Concert) -> Self {
+        Self { id, title, artist, venue }
+    }
+}
+
+/// The evenings of a concert.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SchedulesView {
+    /// The earliest first.
+    pub schedules: Vec<ScheduleView>,
+}
+
+/// One evening.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ScheduleView {
+    /// Its id.
+    pub id: i64,
+    /// The concert's id.
+    pub concert_id: i64,
+    /// When it begins.
+    pub starts_at: DateTime<Utc>,
+    /// In which currency its seats are sold.
+    pub currency: String,
+}
+
+impl From<Schedule> for ScheduleView {
+    fn from(Schedule { id, concert_id, starts_at, currency }: Schedule) -> Self {
+        Self { id, concert_id, starts_at, currency }
+    }
+}
+
+/// The seats of an evening.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SeatsView {
+    /// From the stage to the back.
+    pub seats: Vec<SeatView>,
+}
+
+/// A seat.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SeatView {
+    /// Its number, such as A-12.
+    pub seat: String,
+    /// The priced section.
+    pub section: String,
+    /// In the smallest unit.
+    pub price: i64,
+    /// `available`, `held` or `reserved`.
+    #[schema(value_type = String, pattern = "^(available|held|reserved)$")]
+    pub status: &'static str,
+    /// Rises with every change.
+    pub version: i64,
+}
+
+impl From<Seat> for SeatView {
+    fn from(Seat { seat, section, price, state, version }: Seat) -> Self {
+        Self { seat, section, price, status: state.as_str(), version }
+    }
+}
+
+/// Seats to hold.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HoldBody {
+    /// Their numbers, distinct.
+    #[schema(min_items = 1)]
+    pub seats: Vec<String>,
+}
+
+/// Seats kept for the user.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct HoldView {
+    /// Its id, a UUID v7.
+    pub hold_id: Uuid,
+    /// The evening.
+    pub schedule_id: i64,
+    /// The numbers of the seats.
+    pub seats: Vec<String>,
+    /// The seats with their prices.
+    pub lines: Vec<LineView>,
+    /// What they cost together.
+    pub amount: i64,
+    /// In which currency.
+    pub currency: String,
+    /// `active`, `expired`, `released` or `paid`.
+    pub status: String,
+    /// When it runs out.
+    pub expires_at: DateTime<Utc>,
+}
+
+impl From<Hold> for HoldView {
+    fn from(hold: Hold) -> Self {
+        Self {
+            hold_id: hold.hold_id,
+            schedule_id: hold.schedule_id,
+            seats: hold.lines.iter().map(|line| line.seat.clone()).collect(),
+            lines: hold.lines.into_iter().map(LineView::from).collect(),
+            amount: hold.amount,
+            currency: hold.currency,
+            status: hold.status,
+            expires_at: hold.expires_at,
+        }
+    }
+}
+
+/// One seat of a hold or reservation.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct LineView {
+    /// Its number.
+    pub seat: String,
+    /// The priced section.
+    pub section: String,
+    /// In the smallest unit.
+    pub price: i64,
+    /// The seat's version when it was taken.
+    pub version: i64,
+}
+
+impl From<Line> for LineView {
+    fn from(Line { seat, section, price, version }: Line) -> Self {
+        Self { seat, section, price, version }
+    }
+}
+
+/// A hold to pay for.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReservationBody {
+    /// The hold.
+    pub hold_id: Uuid,
+    /// How.
+    pub payment: PaymentBody,
+}
+
+/// How to pay.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PaymentBody {
+    /// From where the money comes.
+    pub method: MethodBody,
+}
+
+/// Ways to pay.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MethodBody {
+    /// The user's wallet.
+    Wallet,
+}
+
+/// Seats that were paid for.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReservationView {
+    /// Its id, a UUID v7.
+    pub reservation_id: Uuid,
+    /// The hold that it was.
+    pub hold_id: Uuid,
+    /// The evening.
+    pub schedule_id: i64,
+    /// `paid`.
+    #[schema(value_type = String)]
+    pub status: &'static str,
+    /// The numbers of the seats.
+    pub seats: Vec<String>,
+    /// The seats with their prices.
+    pub lines: Vec<LineView>,
+    /// What was paid.
+    pub amount: i64,
+    /// In which currency.
+    pub currency: String,
+    /// The payment.
+    pub payment: PaymentView,
+    /// When.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A payment that succeeded.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PaymentView {
+    /// Its id.
+    pub payment_id: Uuid,
+    /// How it was paid.
+    pub method: String,
+    /// What was paid.
+    pub amount: i64,
+}
+
+impl From<Reservation> for ReservationView {
+    fn from(paid: Reservation) -> Self {
+        Self {
+            reservation_id: paid.reservation_id,
+            hold_id: paid.hold_id,
+            schedule_id: paid.schedule_id,
+            status: "paid",
+            seats: paid.lines.iter().map(|line| line.seat.clone()).collect(),
+            lines: paid.lines.into_iter().map(LineView::from).collect(),
+            amount: paid.amount,
+            currency: paid.currency,
+            payment: PaymentView { payment_id: paid.payment_id, method: paid.method, amount: paid.amount },
+            created_at: paid.created_at,
+        }
+    }
+}
+
+/// A page of reservations.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ReservationsView {
+    /// The newest first.
+    pub reservations: Vec<ReservationView>,
+    /// `cursor` of the next page; null on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// What the user has.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WalletView {
+    /// The wallet's id.
+    pub wallet_id: i64,
+    /// In the smallest unit.
+    pub balance: i64,
+    /// Of this currency.
+    pub currency: String,
+}
+
+impl From<Wallet> for WalletView {
+    fn from(Wallet { id, balance, currency }: Wallet) -> Self {
+        Self { wallet_id: id, balance, currency }
+    }
+}
+
+/// Money to add.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChargeBody {
+    /// In the smallest unit.
+    #[schema(minimum = 1, maximum = 1_000_000_000)]
+    pub amount: i64,
+}
+
+/// Money that was added.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChargeView {
+    /// The ledger's line.
+    pub transaction_id: i64,
+    /// What was added.
+    pub amount: i64,
+    /// What the wallet held then.
+    pub balance: i64,
+    /// In which currency.
+    pub currency: String,
+    /// When.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A page of the ledger.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TransactionsView {
+    /// The newest first.
+    pub transactions: Vec<TransactionView>,
+    /// `cursor` of the next page; null on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// A line of the ledger.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TransactionView {
+    /// Its id; rises with time.
+    pub id: i64,
+    /// `charge` or `payment`.
+    pub kind: String,
+    /// Signed; all amounts sum to the balance.
+    pub amount: i64,
+    /// What the wallet held then.
+    pub balance_after: i64,
+    /// What was paid for.
+    pub reservation_id: Option<Uuid>,
+    /// When.
+    pub created_at: DateTime<Utc>,
+}
+
+impl From<Transaction> for TransactionView {
+    fn from(line: Transaction) -> Self {
+        Self {
+            id: line.id,
+            kind: line.kind,
+            amount: line.amount,
+            balance_after: line.balance_after,
+            reservation_id: line.reservation_id,
+            created_at: line.created_at,
+        }
+    }
+}

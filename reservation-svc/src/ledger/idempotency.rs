@@ -1,0 +1,111 @@
+//! Idempotency keys: one key, one effect. The rows live in the transaction of their effect; the SQL functions
+//! begin and end them, so this file only shapes what goes in, answers for the seat lock, and tidies up.
+
+use ring::digest;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Ledger, LedgerError, read};
+use crate::ledger::holds::HoldAnswer;
+use crate::seat::{SeatNumber, UserId};
+
+/// Longest key accepted.
+pub const MAX_KEY: usize = 255;
+
+/// Expired keys removed at a time: a bounded piece of work.
+const TIDY_ROWS: i64 = 1_000;
+
+/// A key with the digest of the request that it came with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    key: String,
+    request_hash: [u8; 32],
+}
+
+/// Not a key: empty, too long, or not printable ASCII.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("An Idempotency-Key is 1 to {MAX_KEY} printable ASCII characters.")]
+pub struct BadKey;
+
+impl IdempotencyKey {
+    /// Binds `key` to a request: what it does, and the body as it was understood (not as it was spelt).
+    pub fn new(key: &str, operation: &str, body: &impl Serialize) -> Result<Self, BadKey> {
+        if key.is_empty() || key.len() > MAX_KEY || !key.bytes().all(|b| b.is_ascii_graphic() || b == b' ') {
+            return Err(BadKey);
+        }
+        let body = serde_json::to_vec(body).map_err(|_| BadKey)?;
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(operation.as_bytes());
+        hash.update(b"\n");
+        hash.update(&body);
+        let mut request_hash = [0; 32];
+        request_hash.copy_from_slice(hash.finish().as_ref());
+        Ok(Self { key: key.to_owned(), request_hash })
+    }
+
+    /// The two arguments of the SQL functions; nulls when there is no key.
+    pub(super) fn arguments(key: Option<&Self>) -> (Option<&str>, Option<&[u8]>) {
+        (key.map(|key| key.key.as_str()), key.map(|key| key.request_hash.as_slice()))
+    }
+}
+
+impl Ledger {
+    /// The answer under the key to a hold that the seat lock refused: the stored one, or this refusal, stored now.
+    pub async fn refuse_hold(
+        &self,
+        user: UserId,
+        taken: &[SeatNumber],
+        key: &IdempotencyKey,
+    ) -> Result<HoldAnswer, LedgerError> {
+        let seats: Vec<&str> = taken.iter().map(SeatNumber::as_str).collect();
+        let refusal = serde_json::json!({ "outcome": "seat-taken", "seats": seats });
+        let (name, hash) = IdempotencyKey::arguments(Some(key));
+        let answer = self
+            .retried(|| {
+                sqlx::query_scalar::<_, Value>("SELECT idempotency_answer($1, $2, $3, $4)")
+                    .bind(user.get())
+                    .bind(name)
+                    .bind(hash)
+                    .bind(&refusal)
+                    .fetch_one(&self.pool)
+            })
+            .await?;
+        read(answer)
+    }
+
+    /// Removes some keys that are older than a day; returns how many.
+    pub async fn tidy_idempotency_keys(&self) -> Result<u64, LedgerError> {
+        let removed = self
+            .bounded(
+                sqlx::query(
+                    "DELETE FROM idempotency_keys WHERE (user_id, key) IN (
+                         SELECT user_id, key FROM idempotency_keys WHERE expires_at <= now()
+                         ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)",
+                )
+                .bind(TIDY_ROWS)
+                .execute(&self.pool),
+            )
+            .await?;
+        Ok(removed.rows_affected())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_covers_operation_and_body() {
+        let key = |operation, body: &str| IdempotencyKey::new("k", operation, &body).unwrap().request_hash;
+        assert_eq!(key("POST /a", "x"), key("POST /a", "x"));
+        assert_ne!(key("POST /a", "x"), key("POST /b", "x"));
+        assert_ne!(key("POST /a", "x"), key("POST /a", "y"));
+    }
+
+    #[test]
+    fn refused_keys() {
+        for bad in ["", "tab\there", "nul\0", "ключ", &"k".repeat(MAX_KEY + 1)] {
+            assert_eq!(IdempotencyKey::new(bad, "POST /a", &1), Err(BadKey), "{bad:?}");
+        }
+    }
+}

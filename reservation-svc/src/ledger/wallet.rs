@@ -1,0 +1,109 @@
+//! Wallets and their ledger: charging and reading.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+use sqlx::FromRow;
+use uuid::Uuid;
+
+use super::idempotency::IdempotencyKey;
+use super::{Ledger, LedgerError, read};
+use crate::seat::UserId;
+
+/// What a user has.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub struct Wallet {
+    /// Its id.
+    pub id: i64,
+    /// In the smallest unit.
+    pub balance: i64,
+    /// Of this currency.
+    pub currency: String,
+}
+
+/// One line of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow, Deserialize)]
+pub struct Transaction {
+    /// Its id; rises with time.
+    pub id: i64,
+    /// `charge` or `payment`.
+    pub kind: String,
+    /// Signed.
+    pub amount: i64,
+    /// What the wallet held then.
+    pub balance_after: i64,
+    /// What was paid for.
+    pub reservation_id: Option<Uuid>,
+    /// When.
+    pub created_at: DateTime<Utc>,
+}
+
+/// What came of charging.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum ChargeAnswer {
+    /// The money is in the wallet.
+    Charged {
+        /// The ledger's line.
+        transaction: Transaction,
+        /// The wallet's currency.
+        currency: String,
+    },
+    /// The user has no wallet.
+    WalletUnknown,
+}
+
+impl Ledger {
+    /// The user's wallet.
+    pub async fn wallet_of(&self, user: UserId) -> Result<Option<Wallet>, LedgerError> {
+        self.bounded(
+            sqlx::query_as("SELECT id, balance, currency::text AS currency FROM wallets WHERE user_id = $1")
+                .bind(user.get())
+                .fetch_optional(&self.pool),
+        )
+        .await
+    }
+
+    /// Adds money. `amount` has been checked by [`crate::seat::charge_amount`]. One round trip.
+    pub async fn charge(
+        &self,
+        user: UserId,
+        amount: i64,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<ChargeAnswer, LedgerError> {
+        let (key, hash) = IdempotencyKey::arguments(key);
+        let answer = self
+            .retried(|| {
+                sqlx::query_scalar::<_, Value>("SELECT charge_wallet($1, $2, $3, $4)")
+                    .bind(user.get())
+                    .bind(amount)
+                    .bind(key)
+                    .bind(hash)
+                    .fetch_one(&self.pool)
+            })
+            .await?;
+        read(answer)
+    }
+
+    /// Lines of the user's ledger, newest first, those before line `before` if given.
+    pub async fn transactions_of(
+        &self,
+        user: UserId,
+        before: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<Transaction>, LedgerError> {
+        self.bounded(
+            sqlx::query_as(
+                "SELECT t.id, t.kind, t.amount, t.balance_after, p.reservation_id, t.created_at
+                 FROM wallets w JOIN wallet_transactions t ON t.wallet_id = w.id
+                 LEFT JOIN payments p ON p.id = t.payment_id
+                 WHERE w.user_id = $1 AND ($2::bigint IS NULL OR t.id < $2) ORDER BY t.id DESC LIMIT $3",
+            )
+            .bind(user.get())
+            .bind(before)
+            .bind(limit)
+            .fetch_all(&self.pool),
+        )
+        .await
+    }
+}

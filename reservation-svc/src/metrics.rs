@@ -1,0 +1,95 @@
+//! What is counted. Names are fixed; whoever counts calls a method and knows nothing of Prometheus.
+
+use std::time::Duration;
+
+use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+
+/// Upper bounds of the latency buckets, seconds: from a warm read to the statement time-out.
+const LATENCY_BUCKETS_S: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// The counters of one process. Cheap to clone: all clones count together.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    pool: IntGaugeVec,
+    redis: IntCounterVec,
+    holds: IntCounterVec,
+    payments: IntCounterVec,
+    tokens_refused: IntCounterVec,
+    database_retries: IntCounterVec,
+}
+
+impl Metrics {
+    /// Makes and registers all of them. Fails only when two have one name.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec, prometheus::Error> {
+            let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let requests = counter("http_requests_total", "Answered requests.", &["method", "route", "status"])?;
+        let redis = counter("redis_commands_total", "Calls of the seat lock to Redis.", &["command", "outcome"])?;
+        let holds = counter("seat_holds_total", "Attempts to hold seats.", &["outcome"])?;
+        let payments = counter("payments_total", "Attempts to pay for a hold.", &["outcome"])?;
+        let tokens_refused = counter("queue_tokens_refused_total", "Refused queue tokens.", &["reason"])?;
+        let database_retries = counter("db_retries_total", "Transactions run again.", &["reason"])?;
+        let durations = HistogramVec::new(
+            HistogramOpts::new("http_request_duration_seconds", "Time to the answer.")
+                .buckets(LATENCY_BUCKETS_S.to_vec()),
+            &["method", "route"],
+        )?;
+        registry.register(Box::new(durations.clone()))?;
+        let pool =
+            IntGaugeVec::new(Opts::new("db_connection_pool_usage", "Connections to Postgres by state."), &["state"])?;
+        registry.register(Box::new(pool.clone()))?;
+        Ok(Self { registry, requests, durations, pool, redis, holds, payments, tokens_refused, database_retries })
+    }
+
+    /// A request was answered. `route` is the pattern, never the path: paths have no bound.
+    pub fn request(&self, method: &str, route: &str, status: u16, took: Duration) {
+        self.requests.with_label_values(&[method, route, &status.to_string()]).inc();
+        self.durations.with_label_values(&[method, route]).observe(took.as_secs_f64());
+    }
+
+    /// How the pool stands, read when the metrics are asked for.
+    pub fn pool(&self, in_use: u32, idle: u32, max: u32) {
+        for (state, count) in [("in_use", in_use), ("idle", idle), ("max", max)] {
+            self.pool.with_label_values(&[state]).set(i64::from(count));
+        }
+    }
+
+    /// The seat lock asked Redis: `ok`, `error` (also too slow) or `skipped` (the breaker is open).
+    pub fn redis_command(&self, command: &str, outcome: &str) {
+        self.redis.with_label_values(&[command, outcome]).inc();
+    }
+
+    /// Somebody tried to hold seats.
+    pub fn hold(&self, outcome: &str) {
+        self.holds.with_label_values(&[outcome]).inc();
+    }
+
+    /// Somebody tried to pay.
+    pub fn payment(&self, outcome: &str) {
+        self.payments.with_label_values(&[outcome]).inc();
+    }
+
+    /// A queue token was refused.
+    pub fn token_refused(&self, reason: &str) {
+        self.tokens_refused.with_label_values(&[reason]).inc();
+    }
+
+    /// A transaction is run again.
+    pub fn database_retry(&self, reason: &str) {
+        self.database_retries.with_label_values(&[reason]).inc();
+    }
+
+    /// All of it in the Prometheus text format.
+    pub fn render(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+}

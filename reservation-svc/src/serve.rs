@@ -1,0 +1,169 @@
+//! Puts the parts together, and takes them apart in order. What tests start is what `main` starts.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::auth::jwks::JwksError;
+use crate::auth::queue::QueueGate;
+use crate::auth::users::UserGate;
+use crate::booking::Booking;
+use crate::config::secrets::{self, SecretError};
+use crate::config::{Config, UserKeys};
+use crate::http::App;
+use crate::ledger::{Ledger, LedgerError};
+use crate::lock::{LockSetupError, SeatLock};
+use crate::metrics::Metrics;
+use crate::{admin, http, listener};
+
+/// Between tidyings of expired idempotency keys; each removes a bounded number.
+const TIDY_EVERY: Duration = Duration::from_secs(30);
+
+/// Why the service did not start. One sentence each: what is wrong and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database is not there, or not ready.
+    #[error("database.url: {0}")]
+    Database(#[from] LedgerError),
+    /// The Redis URL is none.
+    #[error(transparent)]
+    Lock(#[from] LockSetupError),
+    /// A secret file is missing or too short.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// A key URL is none.
+    #[error("jwks_url: {0}")]
+    Keys(#[from] JwksError),
+    /// An address is taken.
+    #[error("{key} {address}: {source}; choose another address or stop what listens there")]
+    Bind {
+        /// Which setting.
+        key: &'static str,
+        /// Which address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Two metrics of one name.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// A running service.
+pub struct Service {
+    addr: SocketAddr,
+    admin_addr: SocketAddr,
+    ledger: Ledger,
+    /// Readiness goes down and connections drain.
+    drain: watch::Sender<bool>,
+    /// The admin listener goes last, so that readiness can be seen going down.
+    stop_admin: watch::Sender<bool>,
+    public: JoinHandle<usize>,
+    admin: JoinHandle<usize>,
+    background: JoinSet<()>,
+}
+
+impl Service {
+    /// Starts everything, or says why not. Does not wait for the proxy, whose keys may come later.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let metrics = Metrics::new()?;
+        let users = match &config.users {
+            UserKeys::SecretFile(path) => UserGate::with_secret(&secrets::hs256_secret(path)?),
+            UserKeys::JwksUrl(url) => UserGate::with_jwks(url)?,
+        };
+        let queue = config.queue.clone().map(QueueGate::new).transpose()?;
+        let lock = match &config.redis_url {
+            Some(url) => SeatLock::at(url.expose_secret(), metrics.clone())?,
+            None => SeatLock::off(metrics.clone()),
+        };
+        if config.replica_named {
+            tracing::warn!("database.replica_url is set; this version reads from the primary only");
+        }
+        let ledger = Ledger::new(&config.database, metrics.clone())?;
+        ledger.check_schema().await?;
+        let public = bind("server.listen", config.listen).await?;
+        let admin = bind("server.admin_listen", config.admin_listen).await?;
+
+        let mut background = JoinSet::new();
+        if let Some(gate) = &queue {
+            let keys = gate.keys();
+            background.spawn(async move { keys.keep_fresh().await });
+        }
+        if let UserGate::Keys(keys) = &users {
+            let keys = Arc::clone(keys);
+            background.spawn(async move { keys.keep_fresh().await });
+        }
+        background.spawn(tidy(ledger.clone()));
+
+        let booking = Booking::new(ledger.clone(), lock, metrics.clone());
+        let app = Arc::new(App { booking, ledger: ledger.clone(), users, queue, holds: config.holds, metrics });
+        Ok(Self::serve(app, public, admin, background))
+    }
+
+    fn serve(app: Arc<App>, public: Bound, admin: Bound, background: JoinSet<()>) -> Self {
+        let (drain, draining) = watch::channel(false);
+        let (stop_admin, admin_stopping) = watch::channel(false);
+        let admin_router = admin::router(Arc::clone(&app), draining.clone());
+        let ledger = app.ledger.clone();
+        Self {
+            addr: public.addr,
+            admin_addr: admin.addr,
+            ledger,
+            drain,
+            stop_admin,
+            public: tokio::spawn(listener::serve(public.listener, http::router(app), draining)),
+            admin: tokio::spawn(listener::serve(admin.listener, admin_router, admin_stopping)),
+            background,
+        }
+    }
+
+    /// Where the service listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Where health and metrics are.
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+
+    /// Readiness down, no new connections, requests in flight finish; returns as soon as they have.
+    /// Says how many were cut off because they took too long.
+    pub async fn stop(mut self) -> usize {
+        self.drain.send_replace(true);
+        let cut_off = self.public.await.unwrap_or(0);
+        self.stop_admin.send_replace(true);
+        self.admin.abort();
+        self.background.shutdown().await;
+        self.ledger.close().await;
+        cut_off
+    }
+}
+
+struct Bound {
+    listener: TcpListener,
+    addr: SocketAddr,
+}
+
+async fn bind(key: &'static str, address: SocketAddr) -> Result<Bound, StartError> {
+    let failed = |source| StartError::Bind { key, address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let addr = listener.local_addr().map_err(failed)?;
+    Ok(Bound { listener, addr })
+}
+
+async fn tidy(ledger: Ledger) {
+    loop {
+        tokio::time::sleep(TIDY_EVERY).await;
+        match ledger.tidy_idempotency_keys().await {
+            Ok(0) => {}
+            Ok(removed) => tracing::debug!(removed, "expired idempotency keys"),
+            Err(error) => tracing::debug!(%error, "idempotency keys not tidied"),
+        }
+    }
+}
