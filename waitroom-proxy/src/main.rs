@@ -14,6 +14,6 @@ fn main() -> ExitCode {
     };
     match cli::start(surroundings) {
         Start::Done(code) => code,
-        Start::Run(..) => ExitCode::FAILURE,
+        Start::Run(loaded, source) => waitroom_proxy::run::run(*loaded, source),
     }
 }
