@@ -12,6 +12,7 @@ const HOUR_MS: u64 = 3_600_000;
 /// Config of waitroom-proxy.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Config")]
 pub(crate) struct RawConfig {
     /// Listeners.
     pub server: RawServer,
@@ -26,6 +27,7 @@ pub(crate) struct RawConfig {
 /// Listeners and what is believed of them.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Server")]
 pub(crate) struct RawServer {
     /// Public addresses, `IP:port`.
     pub listen: Vec<String>,
@@ -45,6 +47,7 @@ pub(crate) struct RawServer {
 /// Where the line is kept.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Store")]
 pub(crate) struct RawStore {
     /// `memory://` or `redis://[user:password@]host:port[/db]`.
     pub url: String,
@@ -61,6 +64,7 @@ pub(crate) struct RawStore {
 /// What to do while the store does not answer.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "OnUnavailable")]
 pub(crate) enum RawOnUnavailable {
     /// Nobody new enters.
     Hold,
@@ -71,6 +75,7 @@ pub(crate) enum RawOnUnavailable {
 /// Queue tokens and seals.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Tokens")]
 pub(crate) struct RawTokens {
     /// `iss` of every queue token.
     pub issuer: String,
@@ -84,6 +89,7 @@ pub(crate) struct RawTokens {
 
 /// How queue tokens are signed.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema)]
+#[schemars(rename = "Algorithm")]
 pub(crate) enum RawAlgorithm {
     /// Ed25519.
     #[serde(rename = "EdDSA")]
@@ -96,6 +102,7 @@ pub(crate) enum RawAlgorithm {
 /// A key and where it is.
 #[derive(Debug, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "Key", extend("required" = ["kid", "file"]))]
 pub(crate) struct RawKey {
     /// Key id.
     #[serde(default)]
@@ -110,6 +117,7 @@ pub(crate) struct RawKey {
 /// A protected set of hosts and paths with its own queue, rate and upstreams.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Room", extend("required" = ["name", "upstreams"]))]
 pub(crate) struct RawRoom {
     /// `[a-z0-9_-]{1,64}`, unique.
     #[schemars(required)]
@@ -170,6 +178,7 @@ pub(crate) struct RawRoom {
 /// Active health checks.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Health")]
 pub(crate) struct RawHealth {
     /// Asked with `GET`.
     pub path: String,
@@ -181,6 +190,7 @@ pub(crate) struct RawHealth {
 /// Timeouts towards upstreams.
 #[derive(Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(rename = "Timeouts")]
 pub(crate) struct RawTimeouts {
     /// Until connected.
     #[schemars(range(min = 1, max = HOUR_MS))]

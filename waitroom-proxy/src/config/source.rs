@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::check::{Checker, TemplateCheck};
-use super::document::Document;
-use super::schema::schema;
+use super::document::{Document, check_plain};
+use super::schema::{Node, schema};
 use super::{Config, Problem, overrides};
 
 /// Everything that a config is made of; kept, so that a reload asks the same again.
@@ -132,20 +132,26 @@ impl Source {
                     Err(Problem { source, line: None, key: String::new(), message })
                 }
             },
-            Base::Origin { url, rate_per_s } => origin_document(url, *rate_per_s),
+            Base::Origin { url, rate_per_s } => origin_document(url, *rate_per_s, schema),
         }
     }
 }
 
-fn origin_document(url: &str, rate_per_s: f64) -> Result<(Document, Vec<Problem>), Problem> {
+fn origin_document(url: &str, rate_per_s: f64, schema: &Value) -> Result<(Document, Vec<Problem>), Problem> {
     let flag = |flag: &str, message: String| Problem {
         source: format!("flag {flag}"),
         line: None,
         key: String::new(),
         message,
     };
-    if !rate_per_s.is_finite() || rate_per_s < 0.0 {
-        return Err(flag("--rate", format!("must be a number of visitors per second, 0 or more, not {rate_per_s}")));
+    let room = Node::root(schema).property("rooms").and_then(|rooms| rooms.items().property("rate_per_s"));
+    match room.map(|node| check_plain(json!(rate_per_s), node)) {
+        // JSON has no word for NaN and infinity.
+        _ if !rate_per_s.is_finite() => {
+            return Err(flag("--rate", format!("must be a finite number, not {rate_per_s}")));
+        }
+        Some(Err(message)) => return Err(flag("--rate", message)),
+        _ => {}
     }
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err(flag("--origin", format!("{url:?} must be a URL like \"http://127.0.0.1:3000\"")));

@@ -25,7 +25,7 @@ fn example_is_good_and_names_every_key() {
 fn schema_refuses_unknown_keys_and_has_defaults_and_words() {
     let schema = schema();
     assert_eq!(schema["additionalProperties"], Value::Bool(false));
-    let room = &schema["$defs"]["RawRoom"];
+    let room = &schema["$defs"]["Room"];
     assert_eq!(room["additionalProperties"], Value::Bool(false));
     assert_eq!(room["required"], serde_json::json!(["name", "upstreams"]));
     let rate = &room["properties"]["rate_per_s"];
