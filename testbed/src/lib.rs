@@ -15,7 +15,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod redis;
-mod scratch;
+pub mod scratch;
 mod spawner;
 pub mod wait;
 pub mod wire;

@@ -20,13 +20,17 @@ const MODE: u32 = 0o711;
 
 /// A temporary folder; dropped, it is removed with all that is in it.
 #[derive(Debug)]
-pub(crate) struct Scratch {
+pub struct Scratch {
     path: PathBuf,
 }
 
 impl Scratch {
-    /// Makes an empty folder whose name starts with `kind`.
-    pub(crate) fn new(kind: &str) -> Result<Self> {
+    /// Makes an empty folder whose name starts with `kind`. Others may pass through it and not list it:
+    /// files with secrets need a mode of their own.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the system refuses, [`Error::ForeignScratch`] when another user was there first.
+    pub fn new(kind: &str) -> Result<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = own_folder()?.join(format!("{kind}-{number}"));
@@ -35,7 +39,8 @@ impl Scratch {
     }
 
     /// The folder.
-    pub(crate) fn path(&self) -> &Path {
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }
