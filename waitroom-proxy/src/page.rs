@@ -77,10 +77,10 @@ impl WaitingPage {
         let template = Template::parse(source, is_text)?;
         let left = Template::parse_part(&squeeze(LEFT_HTML), is_text)?;
         let (style, script) = (squeeze(STYLE), squeeze(SCRIPT));
-        let own = |blocks: &'_ [String]| blocks.to_vec();
-        let scripts = [own(&template.scripts), vec![script.clone()]].concat();
-        let styles = [own(&template.styles), own(&left.styles), vec![style.clone()]].concat();
-        let csp = csp::policy(scripts.iter().map(String::as_str), styles.iter().map(String::as_str), template.fonts);
+        // The page after leaving uses the built-in style, whatever the template does.
+        let scripts = template.scripts.iter().chain([&script]).map(String::as_str);
+        let styles = template.styles.iter().chain([&style]).map(String::as_str);
+        let csp = csp::policy(scripts, styles, template.fonts);
         let parts = Parts { template, left, style, script, texts };
         let page = Self { parts: Arc::new(parts), csp: csp.into() };
         let size = page.largest_compressed();

@@ -125,7 +125,7 @@ impl LiveSlot {
 /// What a room is called and where it begins, made safe for HTML.
 #[derive(Clone, Debug)]
 pub(super) struct RoomLabel {
-    /// `vip_sale` → `Vip sale`.
+    /// `vip_sale` → `Vip sale`; empty for a room without a name of its own.
     pub(super) label: String,
     pub(super) home: String,
     pub(super) leave_action: String,
@@ -135,7 +135,9 @@ impl RoomLabel {
     pub(super) fn new(name: &str, home: &str) -> Self {
         let mut letters = name.chars().map(|letter| if matches!(letter, '-' | '_') { ' ' } else { letter });
         let first = letters.next().map(|letter| letter.to_uppercase().to_string()).unwrap_or_default();
-        let label = html_escape(&(first + letters.collect::<String>().as_str()));
+        // The room of `run --origin` was named by nobody.
+        let label = if name == "default" { String::new() } else { first + letters.collect::<String>().as_str() };
+        let label = html_escape(&label);
         // Only a path of this site: `//host` would lead elsewhere.
         let local = home.starts_with('/') && !home.starts_with("//") && !home.starts_with("/\\");
         let home = html_escape(if local { home } else { "/" });
@@ -164,6 +166,7 @@ mod tests {
         let room = RoomLabel::new("vip_sale-2", "/buy");
         assert_eq!((room.label.as_str(), room.home.as_str()), ("Vip sale 2", "/buy"));
         assert_eq!(room.leave_action, "/queue/leave?room=vip_sale-2");
+        assert_eq!(RoomLabel::new("default", "/").label, "");
     }
 
     #[test]

@@ -285,3 +285,44 @@ proptest! {
         let _ = WaitingPage::from_template(&format!("{GOOD}{source}"));
     }
 }
+
+/// Relative luminance (WCAG 2.2) of `#rgb` or `#rrggbb`.
+fn luminance(colour: &str) -> f64 {
+    let digits = colour.trim().trim_start_matches('#');
+    let digits =
+        if digits.len() == 3 { digits.chars().flat_map(|digit| [digit, digit]).collect() } else { digits.to_owned() };
+    let channel = |place: usize| {
+        let value = f64::from(u8::from_str_radix(&digits[place..place + 2], 16).unwrap()) / 255.0;
+        if value <= 0.040_45 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+    };
+    0.2126 * channel(0) + 0.7152 * channel(2) + 0.0722 * channel(4)
+}
+
+/// Scanners give up on text over gradients, such as the ticket's: so the palette itself is checked.
+#[test]
+fn colours_keep_the_contrast_that_reading_needs() {
+    let blocks: Vec<&str> = STYLE.split('{').filter(|block| block.contains("--accent:")).collect();
+    let [light, dark, light_paused, dark_paused] = blocks[..] else { panic!("{} palettes", blocks.len()) };
+    let read = |palettes: &[&str], name: &str| {
+        let found = palettes.iter().rev().find_map(|palette| palette.split_once(&format!("--{name}: ")));
+        luminance(found.unwrap().1.split_once(';').unwrap().0)
+    };
+    for palettes in [vec![light], vec![dark], vec![light, light_paused], vec![dark, dark_paused]] {
+        for (text, ground, least) in [
+            ("ink", "paper", 7.0),
+            ("ink", "card", 7.0),
+            ("soft", "paper", 4.5),
+            ("soft", "card", 4.5),
+            ("alert", "alert-bg", 4.5),
+            ("danger", "card", 4.5),
+            ("on-accent", "accent", 4.5),
+            // Icons, the progress line and the focus ring.
+            ("accent", "card", 3.0),
+            ("accent", "paper", 3.0),
+        ] {
+            let (one, other) = (read(&palettes, text), read(&palettes, ground));
+            let contrast = (one.max(other) + 0.05) / (one.min(other) + 0.05);
+            assert!(contrast >= least, "{text} on {ground}: {contrast:.2} in {palettes:?}");
+        }
+    }
+}

@@ -71,7 +71,8 @@ pub(super) fn waiting(status: &Status) -> String {
 /// `1,234 · Waiting – Concert`: the figure comes first, since tabs are narrow.
 pub(super) fn title(status: &Status, label: &str, texts: &LiveTexts) -> String {
     let view = View::of(status);
-    let what = format!("{} – {label}", texts.view(view).title);
+    let what = texts.view(view).title.as_str();
+    let what = if label.is_empty() { what.to_owned() } else { format!("{what} – {label}") };
     match (view, status.position) {
         (View::Waiting | View::Near | View::Paused, Some(position)) => format!("{} · {what}", grouped(position)),
         _ => what,

@@ -21,7 +21,7 @@
     const first = read('waitroom-status') || {};
     const room = first.room || '';
     const root = document.documentElement;
-    const label = room.charAt(0).toUpperCase() + room.slice(1).replace(/[-_]/g, ' ');
+    const label = room === 'default' ? '' : ' – ' + room.charAt(0).toUpperCase() + room.slice(1).replace(/[-_]/g, ' ');
     const figures = new Intl.NumberFormat(root.lang || 'en');
     const still = matchMedia('(prefers-reduced-motion: reduce)');
     const all = (name) => document.querySelectorAll(`[data-wr="${name}"]`);
@@ -106,7 +106,7 @@
       put('heading', words.heading);
       put('message', words.message);
       const ahead = place && /waiting|near|paused/.test(view) ? figures.format(place) + ' · ' : '';
-      document.title = `${ahead}${words.title} – ${label}`;
+      document.title = ahead + words.title + label;
     };
 
     // ---- What is said to screen readers: every change of view, else little.
