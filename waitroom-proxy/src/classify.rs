@@ -151,24 +151,6 @@ impl RoutingTable {
         Err(BadPath::EncodedTwice.into())
     }
 
-    /// All rooms, in the order of the config.
-    #[must_use]
-    pub fn rooms(&self) -> &[RoomRoute] {
-        &self.rooms
-    }
-
-    /// The rooms that answer for this `Host` header, for URLs that belong to no path of a room
-    /// (`/queue/status` and its like). Allocates.
-    #[must_use]
-    pub fn rooms_of_host(&self, host: &str) -> Vec<&RoomRoute> {
-        let Ok(host) = target::host(Some(host), None) else { return Vec::new() };
-        let Some(routes) = self.routes_of(host) else { return Vec::new() };
-        let mut indexes: Vec<usize> = routes.prefixes.iter().map(|(_, index)| *index).collect();
-        indexes.sort_unstable();
-        indexes.dedup();
-        indexes.into_iter().filter_map(|index| self.rooms.get(index)).collect()
-    }
-
     fn route<'t>(&'t self, routes: &HostRoutes, path: &[u8]) -> Option<Route<'t>> {
         let Some((_, index)) = routes.prefixes.iter().find(|(prefix, _)| prefix.covers(path)) else {
             return Some(Route { room: self.rooms.get(routes.first)?, kind: RouteKind::Open });

@@ -1,7 +1,8 @@
 //! What Prometheus is told. One registry per proxy, never the global one. Handles are resolved once: on the
-//! way of a request there is no label lookup, only an atomic addition.
+//! way of a request there is no label lookup, only atomic additions.
 
 mod families;
+mod metered;
 mod process;
 mod room;
 mod store;
@@ -9,13 +10,18 @@ mod store;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use prometheus::{Encoder as _, IntCounter, IntGauge, Registry, TextEncoder};
+use arc_swap::{ArcSwap, ArcSwapOption};
+use prometheus::{Encoder as _, Registry, TextEncoder};
 
+use crate::edge::{Observer, Outcome};
 use families::Families;
-pub use room::{Outcome, RoomFigures, RoomMetrics};
-pub use store::{StoreMetrics, StoreOperation};
+pub use metered::MeteredStore;
+use room::RoomMetrics;
+use store::StoreMetrics;
 
 /// Content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -24,30 +30,16 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 pub struct Metrics {
     registry: Registry,
     families: Arc<Families>,
-    /// Rooms by name, so that a reload finds the handles of rooms that stay. A mutex, because only reloads
-    /// take it.
-    rooms: Mutex<BTreeMap<String, Arc<RoomMetrics>>>,
+    /// In the order of the config, for requests. Swapped whole by a reload.
+    in_order: ArcSwap<Vec<Arc<RoomMetrics>>>,
+    /// By name, so that rooms that stay keep their handles. A mutex: taken by reloads and by calls of the
+    /// store, which are few because they are batched.
+    by_name: Mutex<BTreeMap<String, Arc<RoomMetrics>>>,
     /// Requests that belong to no room: refused before one was found.
-    no_room: Arc<RoomMetrics>,
+    no_room: RoomMetrics,
     store: StoreMetrics,
-    /// Open connections of visitors.
-    pub connections: IntGauge,
-    /// Connections refused because there were too many.
-    pub connections_refused: IntCounter,
-    /// Queue tokens found in the cache of verified ones.
-    pub token_cache_hits: IntCounter,
-    /// Queue tokens whose signature had to be checked and was good.
-    pub tokens_verified: IntCounter,
-    /// Queue tokens, tickets and seals that were refused.
-    pub credentials_refused: IntCounter,
-    reloads: Reloads,
-}
-
-struct Reloads {
-    accepted: IntCounter,
-    rejected: IntCounter,
-    last_ok: IntGauge,
-    mistakes: IntGauge,
+    /// Kept by the listener, read when Prometheus asks.
+    connections: ArcSwapOption<AtomicUsize>,
 }
 
 impl Metrics {
@@ -59,63 +51,47 @@ impl Metrics {
     pub fn new(redis: bool) -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let families = Arc::new(Families::new(&registry)?);
-        let reloads = Reloads::new(&families);
-        let simple = families.simple(&registry)?;
+        // The config that the process started with is good.
+        families.reload_ok.set(1);
         Ok(Self {
-            no_room: Arc::new(RoomMetrics::new(Arc::clone(&families), "")),
+            no_room: RoomMetrics::new(Arc::clone(&families), ""),
             store: StoreMetrics::new(&families, redis),
-            rooms: Mutex::default(),
-            connections: simple.connections,
-            connections_refused: simple.connections_refused,
-            token_cache_hits: simple.token_cache_hits,
-            tokens_verified: simple.tokens_verified,
-            credentials_refused: simple.credentials_refused,
-            reloads,
+            in_order: ArcSwap::default(),
+            by_name: Mutex::default(),
+            connections: ArcSwapOption::empty(),
             families,
             registry,
         })
     }
 
-    /// The handles of a room; the same ones every time. For start and reload, not for requests.
-    #[must_use]
-    pub fn room(&self, name: &str) -> Arc<RoomMetrics> {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = || Arc::new(RoomMetrics::new(Arc::clone(&self.families), name));
-        Arc::clone(rooms.entry(name.to_owned()).or_insert_with(made))
-    }
-
-    /// Drops the series of a room that a reload removed.
-    pub fn forget_room(&self, name: &str) {
-        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(room) = rooms.remove(name) {
-            room.forget();
+    /// The rooms in force, in the order of the config. Rooms that are gone lose their series.
+    pub fn set_rooms<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        let mut by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut before = std::mem::take(&mut *by_name);
+        let mut in_order = Vec::new();
+        for name in names {
+            let made = || Arc::new(RoomMetrics::new(Arc::clone(&self.families), name));
+            let room = before.remove(name).unwrap_or_else(made);
+            by_name.insert(name.to_owned(), Arc::clone(&room));
+            in_order.push(room);
         }
+        self.in_order.store(Arc::new(in_order));
+        before.values().for_each(|gone| gone.forget());
     }
 
-    /// Where requests are counted that belong to no room.
-    #[must_use]
-    pub fn no_room(&self) -> &RoomMetrics {
-        &self.no_room
+    /// A reload ended, with so many mistakes (0: it was taken). `at_s`: seconds since the Unix epoch.
+    pub fn note_reload(&self, mistakes: usize, at_s: u64) {
+        let ok = mistakes == 0;
+        let result = if ok { "accepted" } else { "rejected" };
+        self.families.reloads.with_label_values(&[result]).inc();
+        self.families.reload_ok.set(i64::from(ok));
+        self.families.reload_mistakes.set(i64::try_from(mistakes).unwrap_or(i64::MAX));
+        self.families.reload_at.set(i64::try_from(at_s).unwrap_or(i64::MAX));
     }
 
-    /// Calls of the store.
-    #[must_use]
-    pub fn store(&self) -> &StoreMetrics {
-        &self.store
-    }
-
-    /// A new config was put in place.
-    pub fn reload_accepted(&self) {
-        self.reloads.accepted.inc();
-        self.reloads.last_ok.set(1);
-        self.reloads.mistakes.set(0);
-    }
-
-    /// A new config was refused for so many mistakes.
-    pub fn reload_rejected(&self, mistakes: usize) {
-        self.reloads.rejected.inc();
-        self.reloads.last_ok.set(0);
-        self.reloads.mistakes.set(i64::try_from(mistakes).unwrap_or(i64::MAX));
+    /// Where the number of open connections is kept.
+    pub fn watch_connections(&self, count: Arc<AtomicUsize>) {
+        self.connections.store(Some(count));
     }
 
     /// The text that Prometheus reads.
@@ -124,22 +100,25 @@ impl Metrics {
     /// A metric without a name; none in a build whose tests pass.
     pub fn text(&self) -> Result<String, prometheus::Error> {
         self.families.process.refresh();
+        if let Some(count) = &*self.connections.load() {
+            let count = count.load(Ordering::Relaxed);
+            self.families.connections.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
         let mut out = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
         Ok(String::from_utf8_lossy(&out).into_owned())
     }
+
+    /// `None` for a room that is not in force (any more): what it still does is not counted.
+    fn room(&self, name: &str) -> Option<Arc<RoomMetrics>> {
+        self.by_name.lock().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
 }
 
-impl Reloads {
-    fn new(families: &Families) -> Self {
-        let by_result = |result| families.reloads.with_label_values(&[result]);
-        // The config that the process started with is good.
-        families.reload_ok.set(1);
-        Self {
-            accepted: by_result("accepted"),
-            rejected: by_result("rejected"),
-            last_ok: families.reload_ok.clone(),
-            mistakes: families.reload_mistakes.clone(),
-        }
+impl Observer for Metrics {
+    fn answered(&self, room: Option<usize>, outcome: Outcome, status: u16, took: Duration) {
+        let rooms = self.in_order.load();
+        let room = room.and_then(|index| rooms.get(index)).map_or(&self.no_room, |room| room);
+        room.request(outcome, status, took);
     }
 }

@@ -1,9 +1,7 @@
 //! Names, help texts and labels of every metric, in one place. Units are in the names.
 
 use prometheus::core::Collector;
-use prometheus::{
-    GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-};
+use prometheus::{GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use super::process::ProcessMetrics;
 
@@ -18,6 +16,7 @@ const STORE_BUCKETS: &[f64] =
 pub(super) struct Families {
     pub(super) requests: IntCounterVec,
     pub(super) durations: HistogramVec,
+    pub(super) connections: IntGauge,
     pub(super) redis_commands: IntCounterVec,
     pub(super) store_calls: IntCounterVec,
     pub(super) store_durations: HistogramVec,
@@ -33,69 +32,58 @@ pub(super) struct Families {
     pub(super) grants: IntCounterVec,
     pub(super) sessions: IntCounterVec,
     pub(super) ended: IntCounterVec,
-    pub(super) upstream_errors: IntCounterVec,
-    pub(super) upstream_up: IntGaugeVec,
     pub(super) reloads: IntCounterVec,
     pub(super) reload_ok: IntGauge,
     pub(super) reload_mistakes: IntGauge,
+    pub(super) reload_at: IntGauge,
     pub(super) process: ProcessMetrics,
 }
 
-/// Metrics without labels that others count by themselves.
-pub(super) struct Simple {
-    pub(super) connections: IntGauge,
-    pub(super) connections_refused: IntCounter,
-    pub(super) token_cache_hits: IntCounter,
-    pub(super) tokens_verified: IntCounter,
-    pub(super) credentials_refused: IntCounter,
-}
+type Made<M> = Result<M, prometheus::Error>;
 
 /// Makes metrics and registers them.
-pub(super) struct Maker<'a>(pub(super) &'a Registry);
+pub(super) struct Maker<'a>(&'a Registry);
 
 impl Maker<'_> {
-    fn add<M: Collector + Clone + 'static>(
-        &self,
-        metric: Result<M, prometheus::Error>,
-    ) -> Result<M, prometheus::Error> {
+    fn add<M: Collector + Clone + 'static>(&self, metric: Made<M>) -> Made<M> {
         let metric = metric?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
     }
 
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-        self.add(IntCounter::new(name, help))
-    }
-
-    pub(super) fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    pub(super) fn gauge(&self, name: &str, help: &str) -> Made<IntGauge> {
         self.add(IntGauge::new(name, help))
     }
 
-    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> Made<IntCounterVec> {
         self.add(IntCounterVec::new(Opts::new(name, help), labels))
     }
 
-    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec, prometheus::Error> {
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> Made<IntGaugeVec> {
         self.add(IntGaugeVec::new(Opts::new(name, help), labels))
     }
 
-    fn histograms(
-        &self,
-        name: &str,
-        help: &str,
-        labels: &[&str],
-        buckets: &[f64],
-    ) -> Result<HistogramVec, prometheus::Error> {
+    /// Of one room each.
+    fn room_gauges(&self, name: &str, help: &str) -> Made<IntGaugeVec> {
+        self.gauges(name, help, &["room"])
+    }
+
+    fn room_counters(&self, name: &str, help: &str) -> Made<IntCounterVec> {
+        self.counters(name, help, &["room"])
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> Made<HistogramVec> {
         self.add(HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels))
     }
 }
 
 impl Families {
-    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(super) fn new(registry: &Registry) -> Made<Self> {
         let make = Maker(registry);
-        make.gauges("waitroom_build_info", "Always 1; the version is in the label.", &["version"])?
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
+        let build = make.gauges("waitroom_build_info", "Always 1; the version is in the label.", &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let by_operation = ["operation", "result"];
+        let rate = Opts::new("waitroom_room_rate_per_second", "Configured admissions per second.");
         Ok(Self {
             requests: make.counters(
                 "http_requests_total",
@@ -108,16 +96,9 @@ impl Families {
                 &["room", "outcome"],
                 REQUEST_BUCKETS,
             )?,
-            redis_commands: make.counters(
-                "redis_commands_total",
-                "Commands sent to Redis, by operation and result.",
-                &["operation", "result"],
-            )?,
-            store_calls: make.counters(
-                "waitroom_store_calls_total",
-                "Calls of the queue store, by operation and result.",
-                &["operation", "result"],
-            )?,
+            connections: make.gauge("waitroom_connections", "Open connections of visitors.")?,
+            redis_commands: make.counters("redis_commands_total", "Operations sent to Redis.", &by_operation)?,
+            store_calls: make.counters("waitroom_store_calls_total", "Calls of the queue store.", &by_operation)?,
             store_durations: make.histograms(
                 "waitroom_store_call_duration_seconds",
                 "How long the queue store took.",
@@ -130,69 +111,33 @@ impl Families {
                 "Visitors of the whole cluster as of the last look, by state.",
                 &["room", "state"],
             )?,
-            admitted: make.gauges(
+            admitted: make.room_gauges(
                 "waitroom_room_admitted_visitors",
                 "Admissions of the whole cluster since the room's generation began.",
-                &["room"],
             )?,
-            rate: make.add(GaugeVec::new(
-                Opts::new("waitroom_room_rate_per_second", "Configured admissions per second."),
-                &["room"],
-            ))?,
-            max_active: make.gauges(
-                "waitroom_room_max_active_sessions",
-                "Configured cap on turns and sessions; 0: none.",
-                &["room"],
-            )?,
-            generation: make.gauges("waitroom_room_generation", "Rises by one with every reset.", &["room"])?,
-            paused: make.gauges("waitroom_room_paused", "1 while an operator has paused the room.", &["room"])?,
-            stale: make.gauges("waitroom_room_stale", "1 while the figures of the room are not fresh.", &["room"])?,
-            joins: make.counters("waitroom_joins_total", "Visitors this node put in line.", &["room"])?,
-            grants: make.counters("waitroom_grants_total", "Turns given by this node's ticks.", &["room"])?,
+            rate: make.add(GaugeVec::new(rate, &["room"]))?,
+            max_active: make.room_gauges("waitroom_room_max_active_sessions", "Configured cap; 0: none.")?,
+            generation: make.room_gauges("waitroom_room_generation", "Rises by one with every reset.")?,
+            paused: make.room_gauges("waitroom_room_paused", "1 while an operator has paused the room.")?,
+            stale: make.room_gauges("waitroom_room_stale", "1 while the room's figures are not fresh.")?,
+            joins: make.room_counters("waitroom_joins_total", "Visitors this node put in line.")?,
+            grants: make.room_counters("waitroom_grants_total", "Turns given by this node's ticks.")?,
             sessions: make.counters(
                 "waitroom_sessions_total",
-                "Sessions this node began: by a turn taken up, or straight in because nobody waited.",
+                "Sessions this node began or confirmed: by a turn taken up, or straight in because nobody waited.",
                 &["room", "way"],
             )?,
-            ended: make.counters("waitroom_sessions_ended_total", "Sessions this node ended for good.", &["room"])?,
-            upstream_errors: make.counters(
-                "waitroom_upstream_errors_total",
-                "Requests that no upstream answered.",
-                &["room"],
-            )?,
-            upstream_up: make.gauges(
-                "waitroom_upstream_up",
-                "1 while an upstream is healthy.",
-                &["room", "upstream"],
-            )?,
+            ended: make.room_counters("waitroom_sessions_ended_total", "Visitors this node took out for good.")?,
             reloads: make.counters(
                 "waitroom_config_reloads_total",
                 "Reloads of the config, by result.",
                 &["result"],
             )?,
             reload_ok: make.gauge("waitroom_config_last_reload_ok", "0 after a reload that was rejected.")?,
-            reload_mistakes: make.gauge(
-                "waitroom_config_mistakes",
-                "Mistakes in the config that was rejected last; 0 when it is good.",
-            )?,
+            reload_mistakes: make
+                .gauge("waitroom_config_mistakes", "Mistakes in the config rejected last; 0: none.")?,
+            reload_at: make.gauge("waitroom_config_last_reload_timestamp_seconds", "When the last reload ended.")?,
             process: ProcessMetrics::new(&make)?,
-        })
-    }
-
-    pub(super) fn simple(&self, registry: &Registry) -> Result<Simple, prometheus::Error> {
-        let make = Maker(registry);
-        Ok(Simple {
-            connections: make.gauge("waitroom_connections", "Open connections of visitors.")?,
-            connections_refused: make
-                .counter("waitroom_connections_refused_total", "Connections refused because there were too many.")?,
-            token_cache_hits: make
-                .counter("waitroom_token_cache_hits_total", "Queue tokens found among those verified before.")?,
-            tokens_verified: make
-                .counter("waitroom_tokens_verified_total", "Queue tokens whose signature was checked and good.")?,
-            credentials_refused: make.counter(
-                "waitroom_credentials_refused_total",
-                "Queue tokens and tickets that were forged, expired or of another room.",
-            )?,
         })
     }
 }

@@ -8,8 +8,7 @@ use super::families::Families;
 
 /// The store's operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "named after the operations of the store, which say what they do")]
-pub enum StoreOperation {
+pub(super) enum Operation {
     Join,
     Enter,
     Tick,
@@ -46,15 +45,15 @@ const NAMES: [&str; 15] = [
     "ping",
 ];
 
-const _: () = assert!(StoreOperation::Ping as usize + 1 == NAMES.len());
+const _: () = assert!(Operation::Ping as usize + 1 == NAMES.len());
 
 /// Handles of all operations, resolved at start: they are few.
-pub struct StoreMetrics {
-    operations: Vec<Operation>,
-    up: IntGauge,
+pub(super) struct StoreMetrics {
+    operations: Vec<Handles>,
+    pub(super) up: IntGauge,
 }
 
-struct Operation {
+struct Handles {
     good: IntCounter,
     failed: IntCounter,
     /// Only when the store is Redis.
@@ -64,21 +63,21 @@ struct Operation {
 
 impl StoreMetrics {
     pub(super) fn new(families: &Families, redis: bool) -> Self {
-        let operation = |name: &&str| {
+        let handles = |name: &&str| {
             let by = |family: &prometheus::IntCounterVec, result| family.with_label_values(&[*name, result]);
             let commands = || (by(&families.redis_commands, "ok"), by(&families.redis_commands, "error"));
-            Operation {
+            Handles {
                 good: by(&families.store_calls, "ok"),
                 failed: by(&families.store_calls, "error"),
                 commands: redis.then(commands),
                 durations: families.store_durations.with_label_values(&[*name]),
             }
         };
-        Self { operations: NAMES.iter().map(operation).collect(), up: families.store_up.clone() }
+        Self { operations: NAMES.iter().map(handles).collect(), up: families.store_up.clone() }
     }
 
     /// One call answered or failed.
-    pub fn call(&self, operation: StoreOperation, ok: bool, took: Duration) {
+    pub(super) fn call(&self, operation: Operation, ok: bool, took: Duration) {
         let Some(handles) = self.operations.get(operation as usize) else { return };
         let pick = |good, failed| -> &IntCounter { if ok { good } else { failed } };
         pick(&handles.good, &handles.failed).inc();
@@ -86,10 +85,5 @@ impl StoreMetrics {
             pick(good, failed).inc();
         }
         handles.durations.observe(took.as_secs_f64());
-    }
-
-    /// Whether the store answers.
-    pub fn up(&self, up: bool) {
-        self.up.set(i64::from(up));
     }
 }
