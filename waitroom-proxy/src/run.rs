@@ -13,8 +13,9 @@ use pingora::server::{RunArgs, Server};
 use pingora::services::listening::Service;
 
 use crate::config::{ConfigWatcher, Loaded, Source, StoreUrl};
+use crate::edge::Edge;
 use crate::edge::gate::Gate;
-use crate::edge::{Edge, Observer};
+use crate::metrics::{MeteredStore, Metrics};
 use crate::room::Clock;
 use crate::store::{self, QueueStore};
 
@@ -22,7 +23,6 @@ mod assemble;
 mod control;
 mod logging;
 mod manager;
-mod quiet;
 mod shutdown;
 
 use manager::Manager;
@@ -52,6 +52,8 @@ enum StartError {
     Keys(#[from] queue_token::KeyError),
     #[error(transparent)]
     Assemble(#[from] assemble::AssembleError),
+    #[error("the metrics can't be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
     #[error("the background threads can't be started: {0}")]
     Threads(std::io::Error),
 }
@@ -86,18 +88,20 @@ fn start(loaded: Loaded, source: Source) -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(StartError::Threads)?;
-    let store = open_store(&config.store.url)?;
+    let in_memory = config.store.url == StoreUrl::Memory;
+    let metrics = Arc::new(Metrics::new(!in_memory)?);
+    let store: Arc<dyn QueueStore> = Arc::new(MeteredStore::new(open_store(&config.store.url)?, metrics.clone()));
     background.block_on(store.check())?;
 
     let shutdown = Shutdown::default();
     let max_connections = config.server.max_connections;
-    let cold_wait = if config.store.url == StoreUrl::Memory { Duration::ZERO } else { COLD_WAIT };
-    let manager = Manager::new(config, source, store, clock(), cold_wait, background.handle().clone())?;
+    let cold_wait = if in_memory { Duration::ZERO } else { COLD_WAIT };
+    let manager =
+        Manager::new(config, source, store, clock(), cold_wait, background.handle().clone(), metrics.clone())?;
     let manager = Arc::new(manager);
-    let observer: Arc<dyn Observer> = manager.metrics();
-    let edge = Edge::new(manager.site(), clock(), observer);
+    let edge = Edge::new(manager.site(), clock(), metrics.clone());
     let (server, connections) = server(edge, &listen, max_connections);
-    manager.metrics().watch_connections(connections.clone());
+    metrics.watch_connections(connections.clone());
 
     background
         .block_on(control::serve(manager.clone(), admin_listen, shutdown.clone()))

@@ -13,7 +13,7 @@ use crate::page::WaitingPage;
 use crate::room::Room;
 use crate::room::settings::RoomSettings;
 use crate::seal::{SealError, Sealer};
-use crate::store::RoomName;
+use crate::store::{Limits, RoomName};
 
 /// Why a checked config can't be put to work.
 #[derive(Debug, thiserror::Error)]
@@ -38,10 +38,16 @@ pub(super) struct Kept<'k> {
     pub(super) upstreams: &'k HashMap<RoomName, Arc<Upstreams>>,
 }
 
+/// Rate 0 lets nobody in, what is left in the bucket included.
+fn limits(room: &RoomConfig) -> Limits {
+    let limits = room.limits();
+    if limits.rate_per_s > 0.0 { limits } else { Limits { burst: 0.0, ..limits } }
+}
+
 /// The settings of a room's runtime.
 pub(super) fn settings(config: &Config, room: &RoomConfig) -> RoomSettings {
     RoomSettings {
-        limits: room.limits(),
+        limits: limits(room),
         session_ttl: room.session_ttl,
         session_renewal: room.session_renewal,
         session_max: room.session_max,

@@ -1,19 +1,20 @@
 //! The manager: keeps the site in step with the config, and the rooms in step with the site.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::task::JoinSet;
 
 use super::assemble::{self, AssembleError, Kept};
-use super::quiet::Metrics;
+use crate::admin::Guard;
 use crate::cli::check_template;
 use crate::config::{self, Changes, Config, Loaded, Problem, Source};
 use crate::edge::mint::Mint;
 use crate::edge::site::Site;
 use crate::edge::upstream::Upstreams;
+use crate::metrics::Metrics;
 use crate::room::{Clock, Room};
 use crate::store::{QueueStore, RoomName};
 
@@ -26,8 +27,18 @@ pub(super) struct Manager {
     background: tokio::runtime::Handle,
     source: Source,
     metrics: Arc<Metrics>,
+    /// Of the operators' listener: a reload may change its token.
+    guard: OnceLock<Arc<Guard>>,
     /// One reload at a time.
     state: Mutex<State>,
+}
+
+/// What a reload did.
+pub(super) struct Reloaded {
+    /// What changed.
+    pub(super) changes: Changes,
+    /// What is legal and unwise.
+    pub(super) warnings: Vec<Problem>,
 }
 
 struct State {
@@ -54,10 +65,10 @@ impl Manager {
         clock: Clock,
         cold_wait: Duration,
         background: tokio::runtime::Handle,
+        metrics: Arc<Metrics>,
     ) -> Result<Self, AssembleError> {
         let mint = Arc::new(assemble::mint(&config)?);
         let upstreams = assemble::upstreams(&config, &HashMap::new())?;
-        let metrics = Arc::new(Metrics::new());
         let mut rooms = HashMap::new();
         let starter = Starter { store: &store, clock: &clock, cold_wait, background: &background };
         let site = assemble::site(
@@ -69,7 +80,17 @@ impl Manager {
         state.watch(&background);
         metrics.set_rooms(site.rooms.iter().map(|room| room.room.name().as_str()));
         let site = Arc::new(ArcSwap::from_pointee(site));
-        Ok(Self { site, store, clock, cold_wait, background, source, metrics, state: Mutex::new(state) })
+        Ok(Self {
+            site,
+            store,
+            clock,
+            cold_wait,
+            background,
+            source,
+            metrics,
+            guard: OnceLock::new(),
+            state: Mutex::new(state),
+        })
     }
 
     /// The site, as every request sees it.
@@ -92,24 +113,30 @@ impl Manager {
         (self.clock)()
     }
 
-    /// What operators must show, with the config in force.
+    /// The guard that reloads keep up to date.
+    pub(super) fn guard_with(&self, guard: Arc<Guard>) {
+        // There is one operators' listener, so this is set once.
+        let _first = self.guard.set(guard);
+    }
+
+    /// The config in force.
     pub(super) fn config(&self) -> Config {
         self.lock().config.clone()
     }
 
     /// Reads the config again and puts it in force, whole or not at all (I23).
-    pub(super) fn reload(&self) -> Result<Changes, Vec<Problem>> {
+    pub(super) fn reload(&self) -> Result<Reloaded, Vec<Problem>> {
         let mut state = self.lock();
         let result = self.source.load(&check_template).and_then(|loaded| self.apply(&mut state, loaded));
-        self.metrics.note_reload(result.is_ok(), self.now_ms() / 1_000);
+        self.metrics.note_reload(result.as_ref().err().map_or(0, Vec::len), self.now_ms() / 1_000);
         result
     }
 
     /// As [`Manager::reload`], for those who can't be answered.
     pub(super) fn reload_and_log(&self, why: &str) {
         match self.reload() {
-            Ok(changes) if changes.is_empty() => tracing::info!(why, "reloaded: nothing has changed"),
-            Ok(changes) => tracing::info!(why, ?changes, "reloaded"),
+            Ok(Reloaded { changes, .. }) if changes.is_empty() => tracing::info!(why, "reloaded: nothing has changed"),
+            Ok(Reloaded { changes, .. }) => tracing::info!(why, ?changes, "reloaded"),
             Err(problems) => {
                 for problem in &problems {
                     tracing::error!("{problem}");
@@ -119,11 +146,11 @@ impl Manager {
         }
     }
 
-    fn apply(&self, state: &mut State, loaded: Loaded) -> Result<Changes, Vec<Problem>> {
+    fn apply(&self, state: &mut State, loaded: Loaded) -> Result<Reloaded, Vec<Problem>> {
         let Loaded { mut config, warnings, .. } = loaded;
         let name = self.source.path().map_or_else(String::new, |path| path.display().to_string());
         let changes = config::diff(&state.config, &config, &name)?;
-        for warning in warnings {
+        for warning in &warnings {
             tracing::warn!("{warning}");
         }
         // Keys that were made at start live as long as the process.
@@ -158,7 +185,10 @@ impl Manager {
         state.mint = mint;
         state.config = config;
         state.watch(&self.background);
-        Ok(changes)
+        if let Some(guard) = self.guard.get() {
+            guard.set_token(state.config.server.admin_token.as_ref().map(|key| key.expose()));
+        }
+        Ok(Reloaded { changes, warnings })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {

@@ -1,0 +1,193 @@
+//! The real binary in front of a scripted origin, and a client that sees every byte.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use testbed::origin::Origin;
+use testbed::process::{Child, Program};
+use testbed::scratch::Scratch;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// Longest that anything here may take; reached only by what is broken.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A proxy under test.
+pub struct Proxy {
+    pub process: Child,
+    pub visitors: SocketAddr,
+    pub operators: SocketAddr,
+    pub config: std::path::PathBuf,
+    _folder: Scratch,
+}
+
+/// A response, as it came.
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+/// A room of the config: `{origin}` stands for the origin's address.
+pub fn room(more: &str) -> String {
+    format!("[[rooms]]\nname = \"concert\"\nupstreams = [\"{{origin}}\"]\n{more}\n")
+}
+
+impl Proxy {
+    /// Starts with `rooms` (TOML) and the memory store.
+    pub async fn start(origin: &Origin, rooms: &str) -> Self {
+        Self::start_with(origin, "", rooms).await
+    }
+
+    /// Starts with more of the config in front of the rooms.
+    pub async fn start_with(origin: &Origin, top: &str, rooms: &str) -> Self {
+        let folder = Scratch::new("proxy").unwrap();
+        let config = folder.path().join("waitroom.toml");
+        let rooms = rooms.replace("{origin}", &origin.addr().to_string());
+        let text = format!("[server]\nlisten = [\"127.0.0.1:0\"]\nadmin_listen = \"127.0.0.1:0\"\n{top}\n{rooms}");
+        std::fs::write(&config, text).unwrap();
+        let process = Program::new(env!("CARGO_BIN_EXE_waitroom-proxy"))
+            .named("waitroom-proxy")
+            .args(["run", "--config", config.to_str().unwrap()])
+            .start()
+            .unwrap();
+        let visitors = address(&process, "visitors: http://").await;
+        let operators = address(&process, "operators: http://").await;
+        process.wait_for_line("the room starts", PATIENCE).await.unwrap();
+        process.wait_for_port(visitors, PATIENCE).await.unwrap();
+        Self { process, visitors, operators, config, _folder: folder }
+    }
+
+    /// Sends a request with these fields and no body.
+    pub async fn request(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+        let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        self.raw(&format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n")).await
+    }
+
+    /// A browser's request for a page.
+    pub async fn page(&self, path: &str, cookies: &str) -> Response {
+        let mut fields = vec![("Accept", "text/html,*/*;q=0.8")];
+        if !cookies.is_empty() {
+            fields.push(("Cookie", cookies));
+        }
+        self.request("GET", path, &fields).await
+    }
+
+    /// Sends bytes and reads to the end.
+    pub async fn raw(&self, bytes: &str) -> Response {
+        Response::parse(&exchange(self.visitors, bytes.as_bytes()).await)
+    }
+
+    /// An operator's order.
+    pub async fn order(&self, path: &str) -> Response {
+        let request = format!(
+            "POST {path} HTTP/1.1\r\nHost: {}\r\nX-Waitroom-Admin: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            self.operators
+        );
+        Response::parse(&exchange(self.operators, request.as_bytes()).await)
+    }
+
+    /// What operators see.
+    pub async fn look(&self, path: &str) -> Response {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.operators);
+        Response::parse(&exchange(self.operators, request.as_bytes()).await)
+    }
+
+    /// Polls until the status is as wanted; the cookies of the last answer count.
+    pub async fn poll_until(&self, jar: &mut Jar, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+        let began = std::time::Instant::now();
+        loop {
+            let response = self.request("GET", "/queue/status?room=concert", &[("Cookie", &jar.header())]).await;
+            assert_eq!(response.status, 200, "{response:?}");
+            jar.take(&response);
+            let status: serde_json::Value = serde_json::from_str(&response.body).unwrap();
+            if wanted(&status) {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "last: {status}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Takes every turn there is by the fast lane, so that the next visitor must wait.
+    pub async fn exhaust(&self) {
+        for _ in 0..10_000 {
+            if self.request("GET", "/taken", &[]).await.status == 429 {
+                return;
+            }
+        }
+        panic!("the fast lane never ends");
+    }
+}
+
+async fn address(process: &Child, prefix: &str) -> SocketAddr {
+    let line = process.wait_for_line(prefix, PATIENCE).await.unwrap();
+    let (_, address) = line.split_once(prefix).unwrap();
+    address.trim().parse().unwrap()
+}
+
+/// Sends bytes, reads until the other side closes.
+pub async fn exchange(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+    let talk = async {
+        let mut stream = TcpStream::connect(to).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        let mut answer = Vec::new();
+        // A reset after the answer still leaves the answer.
+        let _ = stream.read_to_end(&mut answer).await;
+        answer
+    };
+    tokio::time::timeout(PATIENCE, talk).await.expect("the connection stays open")
+}
+
+impl Response {
+    pub fn parse(bytes: &[u8]) -> Self {
+        let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or_else(|| {
+            panic!("no response: {:?}", String::from_utf8_lossy(bytes));
+        });
+        let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let headers = lines
+            .map(|line| line.split_once(':').unwrap())
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect();
+        Self { status, headers, body: String::from_utf8_lossy(&bytes[end + 4..]).into_owned() }
+    }
+
+    pub fn all(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str()).collect()
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        let all = self.all(name);
+        assert_eq!(all.len(), 1, "{name} in {self:?}");
+        all[0]
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// A browser's cookies.
+#[derive(Clone, Debug, Default)]
+pub struct Jar(pub std::collections::BTreeMap<String, String>);
+
+impl Jar {
+    pub fn take(&mut self, response: &Response) {
+        for cookie in response.all("set-cookie") {
+            let (pair, attributes) = cookie.split_once(';').unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            if attributes.contains("Max-Age=0") {
+                self.0.remove(name);
+            } else {
+                self.0.insert(name.to_owned(), value.to_owned());
+            }
+        }
+    }
+
+    pub fn header(&self) -> String {
+        self.0.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
+    }
+}
