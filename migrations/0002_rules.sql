@@ -14,14 +14,14 @@ BEGIN
         RAISE EXCEPTION 'seat % can not become another seat', OLD.id
             USING ERRCODE = 'check_violation', CONSTRAINT = 'concert_seats_identity_fixed';
     END IF;
-    IF CASE OLD.status
+    IF (CASE OLD.status
         WHEN 'AVAILABLE' THEN NEW.status IN ('AVAILABLE', 'TEMPORARILY_RESERVED')
         WHEN 'TEMPORARILY_RESERVED' THEN
             NEW.status = 'AVAILABLE'
             OR NEW.hold_id = OLD.hold_id
             OR (NEW.status = 'TEMPORARILY_RESERVED' AND OLD.held_until <= clock_timestamp())
         WHEN 'RESERVED' THEN NEW.status = 'RESERVED' AND NEW.hold_id = OLD.hold_id
-    END THEN
+    END) THEN
         RETURN NEW;
     END IF;
     RAISE EXCEPTION 'seat % can not go from % to %', OLD.id, OLD.status, NEW.status

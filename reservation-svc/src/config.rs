@@ -255,8 +255,8 @@ mod tests {
                 "queue_token.jwks_url",
                 "users.hs256_secret_file",
                 "holds.ttl_s",
-                "server.colour",
                 "extra",
+                "server.colour",
             ]
         );
     }
