@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{ArgGroup, Args, CommandFactory as _, Parser, Subcommand};
 
 use crate::config::{Loaded, Source};
 use crate::page::WaitingPage;
@@ -52,9 +52,10 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("site").required(true).args(["config", "origin"])))]
 struct RunArgs {
     /// The config file.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["origin", "rate"], required_unless_present = "origin")]
+    #[arg(long, value_name = "FILE", conflicts_with = "rate")]
     config: Option<PathBuf>,
     /// Without a config file: the site to stand in front of.
     #[arg(long, value_name = "URL", requires = "rate")]

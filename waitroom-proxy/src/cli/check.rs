@@ -13,7 +13,7 @@ pub(super) fn check(source: &Source) -> ExitCode {
             let rooms = config.rooms.len();
             print::line(&format!("The config is good: {}.", count(rooms, "room")))
         }
-        None => refuse(&report.mistakes),
+        None => tell(&report.mistakes, ""),
     };
     for warning in &report.warnings {
         print::note(&format!("warning: {warning}"));
@@ -21,12 +21,16 @@ pub(super) fn check(source: &Source) -> ExitCode {
     code
 }
 
-/// Prints mistakes.
+/// What `run` says of a config with mistakes.
 pub(super) fn refuse(mistakes: &[Problem]) -> ExitCode {
+    tell(mistakes, "; nothing was started")
+}
+
+fn tell(mistakes: &[Problem], so: &str) -> ExitCode {
     for mistake in mistakes {
         print::note(&format!("error: {mistake}"));
     }
-    print::failure(BAD_USAGE, &format!("the config has {}; nothing was started", count(mistakes.len(), "mistake")))
+    print::failure(BAD_USAGE, &format!("the config has {}{so}", count(mistakes.len(), "mistake")))
 }
 
 fn count(n: usize, word: &str) -> String {

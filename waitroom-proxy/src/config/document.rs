@@ -156,21 +156,18 @@ pub(super) fn check_plain(value: Value, node: Node<'_>) -> Result<Value, String>
         return Err(format!("must be {}, not {value}", kind.words()));
     }
     let words = node.words();
-    if let (false, Some(text)) = (words.is_empty(), value.as_str()) {
-        if !words.contains(&text) {
-            return Err(format!("must be {}, not {value}", one_of(&words)));
-        }
+    if value.as_str().is_some_and(|text| !words.is_empty() && !words.contains(&text)) {
+        return Err(format!("must be {}, not {value}", one_of(&words)));
     }
     let (min, max) = node.range();
-    if let Some(number) = value.as_f64() {
-        if min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max) {
-            let bound = match (min, max) {
-                (Some(min), Some(max)) => format!("between {min} and {max}"),
-                (Some(min), None) => format!("at least {min}"),
-                (_, max) => format!("at most {}", max.unwrap_or_default()),
-            };
-            return Err(format!("must be {bound}, not {value}"));
-        }
+    let outside = |number: f64| min.is_some_and(|min| number < min) || max.is_some_and(|max| number > max);
+    if value.as_f64().is_some_and(outside) {
+        let bound = match (min, max) {
+            (Some(min), Some(max)) => format!("between {min} and {max}"),
+            (Some(min), None) => format!("at least {min}"),
+            (_, max) => format!("at most {}", max.unwrap_or_default()),
+        };
+        return Err(format!("must be {bound}, not {value}"));
     }
     Ok(value)
 }

@@ -81,9 +81,6 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         None => "write it like \"127.0.0.1:8080\" or \"[::1]:8080\"".to_owned(),
     };
     let address: SocketAddr = text.parse().map_err(|_| format!("{text:?} is not an IP address with a port: {hint}"))?;
-    if address.port() == 0 {
-        return Err(format!("{text:?} has port 0: give the port that visitors connect to"));
-    }
     Ok(address)
 }
 
@@ -93,5 +90,6 @@ fn network(text: &str) -> Result<IpNet, String> {
 }
 
 fn collide(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port() && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+    // Port 0 is any free port: never the same twice.
+    a.port() != 0 && a.port() == b.port() && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
 }

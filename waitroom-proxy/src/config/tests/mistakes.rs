@@ -163,7 +163,6 @@ fn wrong_values_of_the_server_and_the_store() {
         ("server", "listen = []", "server.listen", "is empty"),
         ("server", "listen = [\":8080\"]", "server.listen[0]", "0.0.0.0:8080"),
         ("server", "listen = [\"localhost:8081\"]", "server.listen[0]", "127.0.0.1:8081"),
-        ("server", "listen = [\"127.0.0.1:0\"]", "server.listen[0]", "port 0"),
         ("server", "listen = [\"127.0.0.1:81\", \"127.0.0.1:81\"]", "server.listen[1]", "twice"),
         ("server", "admin_listen = \"127.0.0.1:8080\"", "server.admin_listen", "same as server.listen[0]"),
         ("server", "admin_listen = \"10.0.0.1:9090\"", "server.admin_token_file", "is needed"),
