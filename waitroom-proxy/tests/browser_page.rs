@@ -1,0 +1,11 @@
+//! The waiting page in Chromium: its script against scripted answers, the whole way through the real proxy,
+//! and what axe-core has to say about it.
+
+#[path = "browser/access.rs"]
+mod access;
+#[path = "browser/script.rs"]
+mod script;
+#[path = "browser/support.rs"]
+mod support;
+#[path = "browser/visit.rs"]
+mod visit;
