@@ -49,6 +49,13 @@ impl RedisStore {
         Self { link: Link::new(client), scripts: Scripts::new(), recovered_on: Mutex::default() }
     }
 
+    /// Another limit than 200 ms for the time a call may take in all.
+    #[must_use]
+    pub fn with_limit(mut self, limit: Duration) -> Self {
+        self.link.set_limit(limit);
+        self
+    }
+
     async fn command(&self, words: &[&str]) -> Result<Value, StoreError> {
         let mut command = Cmd::new();
         command.arg(words);

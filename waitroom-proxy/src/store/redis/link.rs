@@ -15,12 +15,14 @@ use super::breaker::Breaker;
 use super::sentences::Failure;
 
 /// No call waits longer, whatever happens: connecting included.
-pub(super) const LIMIT: Duration = Duration::from_millis(200);
+const LIMIT: Duration = Duration::from_millis(200);
 
 pub(super) struct Link {
     client: Client,
     /// `host:port`, for sentences; never the URL, which may hold a password.
     address: String,
+    /// How long a call may take in all.
+    limit: Duration,
     /// Locked while one caller connects; the others wait for the same connection, each until its own limit.
     slot: Mutex<Slot>,
     breaker: Breaker,
@@ -50,7 +52,11 @@ pub(super) enum Request<'a> {
 impl Link {
     pub(super) fn new(client: Client) -> Self {
         let address = client.get_connection_info().addr().to_string();
-        Self { client, address, slot: Mutex::default(), breaker: Breaker::default() }
+        Self { client, address, limit: LIMIT, slot: Mutex::default(), breaker: Breaker::default() }
+    }
+
+    pub(super) fn set_limit(&mut self, limit: Duration) {
+        self.limit = limit;
     }
 
     pub(super) fn address(&self) -> &str {
@@ -61,11 +67,11 @@ impl Link {
     pub(super) async fn connect(&self) -> Result<Live, StoreError> {
         let started = Instant::now();
         self.breaker.permit(started).map_err(StoreError::Unavailable)?;
-        let deadline = started + LIMIT;
+        let deadline = started + self.limit;
         match timeout_at(deadline, self.connection()).await {
             Ok(Ok((number, connection))) => Ok(Live { number, connection, deadline }),
             Ok(Err(error)) => Err(self.note(Failure::explain(&error, &self.address), None).await),
-            Err(_) => Err(self.note(Failure::slow(&self.address, LIMIT), None).await),
+            Err(_) => Err(self.note(Failure::slow(&self.address, self.limit), None).await),
         }
     }
 
@@ -74,7 +80,9 @@ impl Link {
         if let Some(connection) = &slot.connection {
             return Ok((slot.number, connection.clone()));
         }
-        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(LIMIT)).set_response_timeout(Some(LIMIT));
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(self.limit))
+            .set_response_timeout(Some(self.limit));
         let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
         slot.number += 1;
         slot.connection = Some(connection.clone());
@@ -96,7 +104,7 @@ impl Link {
                 Ok(value)
             }
             Ok(Err(error)) => Err(self.note(Failure::explain(&error, &self.address), Some(number)).await),
-            Err(_) => Err(self.note(Failure::slow(&self.address, LIMIT), Some(number)).await),
+            Err(_) => Err(self.note(Failure::slow(&self.address, self.limit), Some(number)).await),
         }
     }
 

@@ -24,8 +24,7 @@ end
 
 local now_us, now_ms = clock()
 local seq_before = state.seq
-local fenced = fence(state, now_us)
-outrun_seen(state, seen_seq)
+local fenced = fence(state, seen_seq, now_us)
 if highest > state.seq then state.seq = highest + SEQ_MARGIN end
 
 if state.seq + count - state.base >= BIT_WINDOW then   -- move the window up as far as nobody is dropped

@@ -140,25 +140,27 @@ local function outrun(state, ticket)
   end
 end
 
--- Notices a failover or restart: writes may be lost, so numbers jump and the bucket is emptied. Once for
--- all nodes. Changes the table only; true if it happened.
-local function fence(state, now_us)
-  local id = replication_id()
-  local changed = id ~= '' and state.rid ~= '' and state.rid ~= id
-  if changed then state.seq = state.seq + SEQ_MARGIN; state.tok = 0; state.last = now_us end
-  state.rid = id
-  return changed
-end
-
 -- Never a number that a node has seen given out. Changes the table only.
 local function outrun_seen(state, seen_seq)
   if state.seq < seen_seq then state.seq = seen_seq + SEQ_MARGIN end
 end
 
+-- Notices a failover or restart by the replication id: writes may be lost, so numbers jump beyond all that
+-- was seen, and the bucket is emptied. Once for all nodes. Changes the table only; true if it happened.
+local function fence(state, seen_seq, now_us)
+  local id = replication_id()
+  local changed = id ~= '' and state.rid ~= '' and state.rid ~= id
+  state.rid = id
+  if changed then
+    state.seq = math.max(state.seq, seen_seq) + SEQ_MARGIN; state.tok = 0; state.last = now_us
+  end
+  outrun_seen(state, seen_seq)
+  return changed
+end
+
 -- Fills the token bucket. True if the store went backwards. Changes the table only.
 local function refill(state, rate, burst, seen_seq, seen_adm, now_us)
-  local rolled_back = fence(state, now_us)
-  outrun_seen(state, seen_seq)
+  local rolled_back = fence(state, seen_seq, now_us)
   if state.adm < seen_adm then          -- never grant the lost interval again
     rolled_back = true; state.adm = seen_adm; state.tok = 0; state.last = now_us
   end

@@ -51,8 +51,7 @@ if not store or store.gen < node.gen or other_life then
 else
   how, state = 'MERGED', store
   if state.cold <= now_us then state.cold = 0 end
-  fence(state, now_us)
-  outrun_seen(state, node.seq)
+  fence(state, node.seq, now_us)
   if state.adm < node.adm then state.adm = node.adm; state.tok = 0; state.last = now_us end
   state.wm = math.max(state.wm, node.wm)
   state.pause = math.max(state.pause, node.pause)

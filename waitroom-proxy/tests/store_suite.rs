@@ -1,0 +1,20 @@
+//! The queue stores: one suite on memory and on Redis, a comparison by random operations, and what happens in outages.
+
+#[path = "store/bed.rs"]
+mod bed;
+#[path = "store/contents.rs"]
+mod contents;
+#[path = "store/line.rs"]
+mod line;
+#[path = "store/model.rs"]
+mod model;
+#[path = "store/operation.rs"]
+mod operation;
+#[path = "store/outage.rs"]
+mod outage;
+#[path = "store/rate.rs"]
+mod rate;
+#[path = "store/recovery.rs"]
+mod recovery;
+#[path = "store/sessions.rs"]
+mod sessions;
