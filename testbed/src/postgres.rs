@@ -4,7 +4,7 @@ mod cluster;
 mod databases;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::OnceCell;
@@ -33,8 +33,8 @@ const STATEMENT_WITHIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct PrivatePostgres {
     port: Reserved,
-    /// `None` after a kill. A std lock: it is never held across an await.
-    child: Mutex<Option<Child>>,
+    /// `None` after a kill. A std lock: it is never held across an await, which is what the `Arc` is for.
+    child: Mutex<Option<Arc<Child>>>,
     /// Names of the templates that are ready. An async lock: held while one is made, so that each is made once.
     templates: tokio::sync::Mutex<std::collections::HashSet<String>>,
     /// Last, so that its folder is removed after the server is gone.
@@ -78,13 +78,13 @@ impl PrivatePostgres {
     /// What it has logged since its last start.
     #[must_use]
     pub fn log(&self) -> String {
-        self.with_child(|child| child.map(Child::log)).unwrap_or_default()
+        self.running().map(|child| child.log()).unwrap_or_default()
     }
 
     /// Its process id, while it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.with_child(|child| child.map(Child::pid))
+        self.running().map(|child| child.pid())
     }
 
     /// Stops it as a crash would (an *immediate* shutdown) and returns when it is gone.
@@ -111,16 +111,19 @@ impl PrivatePostgres {
         let ready = async || self.psql("postgres", "SELECT 1").await.is_ok_and(|answer| answer.status.success());
         child.wait_for_port(self.addr(), START_WITHIN).await?;
         child.wait_until("postgres to answer", START_WITHIN, ready).await?;
-        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(child));
         Ok(())
     }
 
-    /// Makes its postmaster stand still (SIGSTOP): new connections hang, those that are there go on.
+    /// Makes its postmaster stand still (SIGSTOP) and returns when it does: new connections hang, old ones go on.
     ///
     /// # Errors
-    /// What the system says when the signal cannot be sent.
+    /// [`Error::TimedOut`] when it does not stop.
     pub async fn pause_process(&self) -> Result<()> {
-        self.with_child(|child| child.map_or(Ok(()), |child| child.signal(Signal::Stop)))
+        match self.running() {
+            Some(child) => child.pause().await,
+            None => Ok(()),
+        }
     }
 
     /// Lets it go on (SIGCONT).
@@ -128,7 +131,7 @@ impl PrivatePostgres {
     /// # Errors
     /// What the system says when the signal cannot be sent.
     pub async fn resume_process(&self) -> Result<()> {
-        self.with_child(|child| child.map_or(Ok(()), |child| child.signal(Signal::Continue)))
+        self.running().map_or(Ok(()), |child| child.signal(Signal::Continue))
     }
 
     /// Runs SQL in a database and returns its rows: one a line, columns parted by `|`.
@@ -154,8 +157,8 @@ impl PrivatePostgres {
             .await
     }
 
-    fn with_child<T>(&self, use_it: impl FnOnce(Option<&Child>) -> T) -> T {
-        use_it(self.child.lock().unwrap_or_else(PoisonError::into_inner).as_ref())
+    fn running(&self) -> Option<Arc<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

@@ -166,6 +166,22 @@ impl Child {
         send(signal, &self.pid.to_string())
     }
 
+    /// Makes it stand still (SIGSTOP), and returns when it does.
+    ///
+    /// # Errors
+    /// [`Error::TimedOut`] when it does not, or has ended.
+    pub async fn pause(&self) -> Result<()> {
+        self.signal(Signal::Stop)?;
+        let stat = format!("/proc/{}/stat", self.pid);
+        let what = format!("{} to stand still", self.name);
+        wait::until(&what, ORDERLY_END, async || {
+            // The state comes behind the name, which is in parentheses and may have any letter in it.
+            let stat = std::fs::read_to_string(&stat).unwrap_or_default();
+            stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'))
+        })
+        .await
+    }
+
     /// Asks it to end in order (SIGTERM) and waits until it has.
     ///
     /// # Errors

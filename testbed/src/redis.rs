@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,8 +23,8 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 pub struct PrivateRedis {
     options: Options,
     port: Reserved,
-    /// `None` after a kill. A std lock: it is never held across an await.
-    child: Mutex<Option<Child>>,
+    /// `None` after a kill. A std lock: it is never held across an await, which is what the `Arc` is for.
+    child: Mutex<Option<Arc<Child>>>,
     /// Last, so that it is removed after the server is gone.
     folder: Scratch,
 }
@@ -126,13 +126,13 @@ impl PrivateRedis {
     /// What it has logged since its last start.
     #[must_use]
     pub fn log(&self) -> String {
-        self.with_child(|child| child.map(Child::log)).unwrap_or_default()
+        self.running().map(|child| child.log()).unwrap_or_default()
     }
 
     /// Its process id, while it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.with_child(|child| child.map(Child::pid))
+        self.running().map(|child| child.pid())
     }
 
     /// Kills it (SIGKILL) and returns when it is gone; connections to it are refused from then on.
@@ -161,16 +161,19 @@ impl PrivateRedis {
         let server = binaries::find("redis-server", "redis-server")?;
         let child = Program::new(server).arg(&file).start()?;
         child.wait_until("redis to answer", START_WITHIN, async || self.answers().await.unwrap_or(false)).await?;
-        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(child));
         Ok(())
     }
 
-    /// Makes it stand still (SIGSTOP): connections stay, and nothing is answered.
+    /// Makes it stand still (SIGSTOP) and returns when it does: connections stay, and nothing is answered.
     ///
     /// # Errors
-    /// What the system says when the signal cannot be sent.
+    /// [`Error::TimedOut`] when it does not stop.
     pub async fn pause_process(&self) -> Result<()> {
-        self.signal(Signal::Stop)
+        match self.running() {
+            Some(child) => child.pause().await,
+            None => Ok(()),
+        }
     }
 
     /// Lets it go on (SIGCONT).
@@ -178,15 +181,11 @@ impl PrivateRedis {
     /// # Errors
     /// What the system says when the signal cannot be sent.
     pub async fn resume_process(&self) -> Result<()> {
-        self.signal(Signal::Continue)
+        self.running().map_or(Ok(()), |child| child.signal(Signal::Continue))
     }
 
-    fn signal(&self, signal: Signal) -> Result<()> {
-        self.with_child(|child| child.map_or(Ok(()), |child| child.signal(signal)))
-    }
-
-    fn with_child<T>(&self, use_it: impl FnOnce(Option<&Child>) -> T) -> T {
-        use_it(self.child.lock().unwrap_or_else(PoisonError::into_inner).as_ref())
+    fn running(&self) -> Option<Arc<Child>> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether it takes commands: not so while it still reads its data from disk.

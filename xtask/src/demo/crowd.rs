@@ -52,9 +52,11 @@ impl Crowd {
         let child = program("loadtest")
             .args(["run", "--url", &format!("http://{}", site.addresses().visitors)])
             .args(["--visitors", &options.crowd.to_string(), "--arrive", &arrive.to_string()])
-            .args(["--buy-ratio", BUY_RATIO, "--users-key"])
+            .args(["--buy-ratio", BUY_RATIO, "--audit-url", &format!("http://{}", site.addresses().service)])
+            .arg("--users-secret")
             .arg(site.files().users_key())
-            .arg("--json")
+            // Its progress would stand between the lines of the graph.
+            .args(["--quiet", "--json"])
             .arg(&report)
             .start()?;
         Ok(Self { child, report, gone: false })

@@ -41,7 +41,7 @@ impl Files {
         let secret: [u8; USERS_SECRET_BYTES] = rand::random();
         write(&files.users_key(), &secret)?;
         write(&files.proxy_config(), proxy_config(addresses, rate, crowd + SPARE_SESSIONS).as_bytes())?;
-        write(&files.service_config(), service_config(addresses).as_bytes())?;
+        write(&files.service_config(), service_config(addresses, &files.users_key()).as_bytes())?;
         Ok(files)
     }
 
@@ -107,7 +107,7 @@ max_active = {max_active}
     )
 }
 
-fn service_config(addresses: &Addresses) -> String {
+fn service_config(addresses: &Addresses, users_key: &Path) -> String {
     let Addresses { visitors, service, service_admin, .. } = addresses;
     format!(
         r#"# The reservation service of this demo. The URLs of Postgres and Redis have passwords in them and come in
@@ -124,7 +124,7 @@ audiences = ["concert"]
 jwks_url = "http://{visitors}/.well-known/jwks.json"
 
 [users]
-hs256_secret_file = "users.key"
+hs256_secret_file = {users_key:?}
 "#
     )
 }

@@ -38,13 +38,14 @@ pub(crate) fn print(options: &Options, watch: &Watch, report: Option<&Report>, a
     lines.push(accuracy(watch.looks()));
     lines.extend(books(audit));
     println!("  the account");
+    let width = lines.iter().map(|line| line.what.chars().count()).max().unwrap_or_default();
     for line in &lines {
         let mark = match line.good {
             Some(true) => say::coloured("ok    ", "32"),
             Some(false) => say::coloured("BROKEN", "1;31"),
             None => "      ".to_owned(),
         };
-        println!("  {mark}  {:<52} {}", line.what, line.found);
+        println!("  {mark}  {:<width$}  {}", line.what, line.found);
     }
     lines.iter().all(|line| line.good != Some(false))
 }
