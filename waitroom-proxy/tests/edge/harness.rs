@@ -42,21 +42,42 @@ impl Proxy {
 
     /// Starts with more of the config in front of the rooms.
     pub async fn start_with(origin: &Origin, top: &str, rooms: &str) -> Self {
-        let folder = Scratch::new("proxy").unwrap();
-        let config = folder.path().join("waitroom.toml");
-        let rooms = rooms.replace("{origin}", &origin.addr().to_string());
-        let text = format!("[server]\nlisten = [\"127.0.0.1:0\"]\nadmin_listen = \"127.0.0.1:0\"\n{top}\n{rooms}");
-        std::fs::write(&config, text).unwrap();
-        let process = Program::new(env!("CARGO_BIN_EXE_waitroom-proxy"))
-            .named("waitroom-proxy")
-            .args(["run", "--config", config.to_str().unwrap()])
-            .start()
-            .unwrap();
+        let (folder, config) = config(origin, top, rooms);
+        let process = program(&config).start().unwrap();
         let visitors = address(&process, "visitors: http://").await;
         let operators = address(&process, "operators: http://").await;
         process.wait_for_line("the room starts", PATIENCE).await.unwrap();
         process.wait_for_port(visitors, PATIENCE).await.unwrap();
         Self { process, visitors, operators, config, _folder: folder }
+    }
+
+    /// Starts what must not start: its exit status and all it said.
+    pub async fn fails_to_start(origin: &Origin, top: &str, rooms: &str) -> (Option<i32>, String) {
+        let (_folder, config) = config(origin, top, rooms);
+        let process = program(&config).start().unwrap();
+        let status = process.wait(PATIENCE).await.unwrap();
+        (status.code(), process.log())
+    }
+
+    /// Sends the same request many times over a few connections that are kept.
+    pub async fn repeat(&self, request: &str, times: u64) {
+        const CONNECTIONS: u64 = 8;
+        let workers = (0..CONNECTIONS).map(|_| async {
+            let mut stream = TcpStream::connect(self.visitors).await.unwrap();
+            let mut answer = vec![0; 64 * 1024];
+            for _ in 0..times / CONNECTIONS {
+                stream.write_all(request.as_bytes()).await.unwrap();
+                // Answers are short: one read has the head, and Content-Length says whether it has all.
+                let mut read = stream.read(&mut answer).await.unwrap();
+                while !whole(&answer[..read]) {
+                    let more = stream.read(&mut answer[read..]).await.unwrap();
+                    assert!(more > 0, "closed: {}", String::from_utf8_lossy(&answer[..read]));
+                    read += more;
+                }
+                assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer[..read]));
+            }
+        });
+        futures_util::future::join_all(workers).await;
     }
 
     /// Sends a request with these fields and no body.
@@ -119,6 +140,32 @@ impl Proxy {
         }
         panic!("the fast lane never ends");
     }
+}
+
+fn config(origin: &Origin, top: &str, rooms: &str) -> (Scratch, std::path::PathBuf) {
+    let folder = Scratch::new("proxy").unwrap();
+    let config = folder.path().join("waitroom.toml");
+    let rooms = rooms.replace("{origin}", &origin.addr().to_string());
+    let listen = if top.contains("listen") { "" } else { "listen = [\"127.0.0.1:0\"]" };
+    std::fs::write(&config, format!("[server]\nadmin_listen = \"127.0.0.1:0\"\n{listen}\n{top}\n{rooms}")).unwrap();
+    (folder, config)
+}
+
+fn program(config: &std::path::Path) -> Program {
+    Program::new(env!("CARGO_BIN_EXE_waitroom-proxy")).named("waitroom-proxy").args([
+        "run",
+        "--config",
+        config.to_str().unwrap(),
+    ])
+}
+
+/// Whether the bytes hold a head and as much body as it says.
+fn whole(bytes: &[u8]) -> bool {
+    let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { return false };
+    let head = String::from_utf8_lossy(&bytes[..end]).to_ascii_lowercase();
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length: ").and_then(|n| n.parse::<usize>().ok()));
+    bytes.len() >= end + 4 + length.unwrap_or(0)
 }
 
 async fn address(process: &Child, prefix: &str) -> SocketAddr {

@@ -4,4 +4,5 @@ mod contract;
 mod harness;
 mod refused;
 mod reload;
+mod store;
 mod upstreams;

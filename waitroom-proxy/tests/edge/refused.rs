@@ -122,7 +122,7 @@ async fn refused_large_heads() {
 #[tokio::test]
 async fn refused_hosts_of_no_room() {
     let origin = Origin::start().await.unwrap();
-    let proxy = Proxy::start(&origin, &room("rate_per_s = 5\nhosts = [\"shop.example\"]")).await;
+    let proxy = Proxy::start(&origin, &room("rate_per_s = 500\nhosts = [\"shop.example\"]")).await;
     let get = |host: &str| format!("GET /a HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     let unknown = proxy.raw(&get("evil.example")).await;
     assert_eq!((unknown.status, unknown.json()["type"].as_str()), (421, Some("/problems/unknown-host")));
