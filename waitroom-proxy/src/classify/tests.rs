@@ -203,7 +203,7 @@ fn upstream_sees(path: &str, rounds: usize) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(2_500))]
 
     /// However a path is written, an upstream that decodes once or twice, resolves dots and drops
     /// parameters never serves a protected page for a request that was let through as open.

@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync
 use std::time::Duration;
 
 use notify::{EventKind, RecursiveMode, Watcher as _};
-use ring::digest::{Digest, SHA256, digest};
+use ring::digest::{SHA256, digest};
 
 /// An editor's write, rename and chmod come within this time; contents are looked at after it.
 const QUIET: Duration = Duration::from_millis(100);
@@ -16,6 +16,13 @@ const QUIET: Duration = Duration::from_millis(100);
 pub struct ConfigWatcher {
     /// Dropping it closes the channel, which ends the thread.
     _watcher: notify::RecommendedWatcher,
+}
+
+/// Files and what was in them at the last look.
+pub(super) struct Watched {
+    files: Vec<PathBuf>,
+    /// Digests; `None` for a file that could not be read.
+    last: Vec<Option<Vec<u8>>>,
 }
 
 /// Why the files cannot be watched.
@@ -35,7 +42,10 @@ impl ConfigWatcher {
     /// A folder cannot be watched: missing, or the system's limit is reached.
     pub fn start(files: &[PathBuf], changed: impl Fn() + Send + 'static) -> Result<Self, WatchError> {
         let (sender, events) = sync_channel(1);
-        let folders: BTreeSet<PathBuf> = files.iter().map(|file| folder(file)).collect();
+        // Also where links lead to: there a file is changed in place.
+        let targets = files.iter().filter_map(|file| file.canonicalize().ok());
+        let folders: BTreeSet<PathBuf> =
+            targets.map(|file| folder(&file)).chain(files.iter().map(|f| folder(f))).collect();
         let any = || folders.iter().next().cloned().unwrap_or_default();
         let mut watcher = notify::recommended_watcher(move |event| on_event(&sender, event))
             .map_err(|source| WatchError { folder: any(), source })?;
@@ -43,15 +53,12 @@ impl ConfigWatcher {
             let watched = watcher.watch(folder, RecursiveMode::NonRecursive);
             watched.map_err(|source| WatchError { folder: folder.clone(), source })?;
         }
-        let files = files.to_vec();
-        let mut last = contents(&files);
+        let mut watched = Watched::new(files);
         std::thread::Builder::new()
             .name("config-watch".to_owned())
             .spawn(move || {
                 while wait_for_quiet(&events) {
-                    let now = contents(&files);
-                    if now != last {
-                        last = now;
+                    if watched.changed() {
                         changed();
                     }
                 }
@@ -93,8 +100,20 @@ fn wait_for_quiet(events: &Receiver<()>) -> bool {
     }
 }
 
-/// Digests; `None` for a file that cannot be read now.
-fn contents(files: &[PathBuf]) -> Vec<Option<Vec<u8>>> {
-    let digest_of = |file: &PathBuf| std::fs::read(file).ok().map(|bytes| digest(&SHA256, &bytes));
-    files.iter().map(|file| digest_of(file).map(|digest: Digest| digest.as_ref().to_vec())).collect()
+impl Watched {
+    pub(super) fn new(files: &[PathBuf]) -> Self {
+        let mut watched = Self { files: files.to_vec(), last: Vec::new() };
+        watched.changed();
+        watched
+    }
+
+    /// Whether the contents are others than at the last look.
+    pub(super) fn changed(&mut self) -> bool {
+        let digest_of =
+            |file: &PathBuf| std::fs::read(file).ok().map(|bytes| digest(&SHA256, &bytes).as_ref().to_vec());
+        let now: Vec<_> = self.files.iter().map(digest_of).collect();
+        let changed = now != self.last;
+        self.last = now;
+        changed
+    }
 }

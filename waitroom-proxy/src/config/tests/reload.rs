@@ -4,6 +4,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::{Folder, ROOM, config};
+use crate::config::watch::Watched;
 use crate::config::{Changes, Config, ConfigWatcher, diff};
 use crate::store::RoomName;
 
@@ -59,7 +60,36 @@ fn keys_made_at_start_survive_a_reload() {
 }
 
 #[test]
-fn replaced_and_rewritten_files_are_noticed_and_touched_ones_are_not() {
+fn only_other_contents_are_a_change() {
+    let folder = Folder::with("first");
+    let file = folder.0.path().join("waitroom.toml");
+    let mut watched = Watched::new(std::slice::from_ref(&file));
+    assert!(!watched.changed());
+    folder.put("waitroom.toml", b"first", 0o640);
+    assert!(!watched.changed(), "written again, with other permissions");
+    folder.put("waitroom.toml", b"second", 0o640);
+    assert!(watched.changed() && !watched.changed());
+    std::fs::remove_file(&file).unwrap();
+    assert!(watched.changed() && !watched.changed());
+}
+
+#[test]
+fn file_behind_a_link_is_noticed_where_it_is_changed() {
+    let (links, files) = (Folder::with(""), Folder::with("first"));
+    let link = links.0.path().join("link.toml");
+    let target = files.0.path().join("waitroom.toml");
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let (sender, seen) = channel();
+    let _watcher = ConfigWatcher::start(&[link], move || {
+        let _ = sender.send(());
+    })
+    .unwrap();
+    files.put("waitroom.toml", b"second", 0o600);
+    seen.recv_timeout(DEADLINE).unwrap();
+}
+
+#[test]
+fn replaced_and_rewritten_files_are_noticed() {
     let folder = Folder::with("first");
     let file = folder.0.path().join("waitroom.toml");
     let (sender, seen) = channel();
@@ -68,10 +98,7 @@ fn replaced_and_rewritten_files_are_noticed_and_touched_ones_are_not() {
         let _ = sender.send(std::fs::read_to_string(&read).unwrap_or_default());
     })
     .unwrap();
-    // Neither a touch, nor the same text again, nor a neighbour is a change ...
-    folder.put("waitroom.toml", b"first", 0o640);
-    folder.put("neighbour", b"x", 0o600);
-    // ... so the first thing seen is the editor's way: a new file moved over the old one.
+    // The editor's way: a new file moved over the old one.
     let new = folder.put("waitroom.toml.swp", b"second", 0o600);
     std::fs::rename(new, &file).unwrap();
     assert_eq!(seen.recv_timeout(DEADLINE).unwrap(), "second");
