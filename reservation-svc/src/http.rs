@@ -5,6 +5,7 @@ pub mod caller;
 pub mod catalogue;
 pub mod holds;
 pub mod idempotency;
+pub mod object;
 pub mod openapi;
 pub mod paging;
 pub mod problem;

@@ -5,31 +5,29 @@ pub mod error;
 pub mod holds;
 pub mod idempotency;
 pub mod payments;
+mod pool;
 pub mod schema;
 pub mod seed;
 pub mod wallet;
 
-use std::future::Future;
 use std::str::FromStr;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgRow};
+use sqlx::query::QueryAs;
+use sqlx::{ConnectOptions, FromRow, Postgres};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use crate::metrics::Metrics;
 pub use error::LedgerError;
-
-/// How long a request waits for a free connection, or for a new one, before it is answered 503.
-const ACQUIRE_LIMIT: Duration = Duration::from_secs(1);
+use pool::{Lent, Pool};
 
 /// How long one call may take in all. Above the server's own statement_timeout, so that this only
 /// fires when the server is gone without closing the connection.
 const CALL_LIMIT: Duration = Duration::from_millis(3_500);
-
-/// An idle connection is asked whether it still lives after this long: a busy one is not, which saves a round trip.
-const TRUSTED_IDLE: Duration = Duration::from_millis(500);
 
 /// Deadlocks and serialization failures are run again this often.
 const RETRIES: u32 = 3;
@@ -46,7 +44,7 @@ pub struct LedgerSettings {
 /// The database of the service. Cheap to clone.
 #[derive(Clone)]
 pub struct Ledger {
-    pool: PgPool,
+    pool: Pool,
     metrics: Metrics,
 }
 
@@ -63,31 +61,18 @@ impl Ledger {
                 ("timezone", "UTC"),
             ])
             .disable_statement_logging();
-        let pool = PgPoolOptions::new()
-            .max_connections(settings.max_connections)
-            .acquire_timeout(ACQUIRE_LIMIT)
-            .test_before_acquire(false)
-            .before_acquire(|connection, about| {
-                Box::pin(async move {
-                    if about.idle_for > TRUSTED_IDLE {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_lazy_with(options);
+        let pool = Pool::new(options, settings.max_connections);
         Ok(Self { pool, metrics })
     }
 
     /// Whether the database answers at all.
     pub async fn ping(&self) -> Result<(), LedgerError> {
-        self.bounded(async { sqlx::query("SELECT 1").execute(&self.pool).await.map(drop) }).await
+        self.one::<(i32,)>(sqlx::query_as("SELECT 1")).await.map(drop)
     }
 
     /// In use, idle, and at most.
     pub fn pool_usage(&self) -> (u32, u32, u32) {
-        let idle = u32::try_from(self.pool.num_idle()).unwrap_or(u32::MAX);
-        (self.pool.size().saturating_sub(idle), idle, self.pool.options().get_max_connections())
+        self.pool.usage()
     }
 
     /// Closes all connections.
@@ -95,32 +80,65 @@ impl Ledger {
         self.pool.close().await;
     }
 
-    /// Runs one call within [`CALL_LIMIT`].
-    async fn bounded<T>(&self, call: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, LedgerError> {
-        match tokio::time::timeout(CALL_LIMIT, call).await {
-            Ok(answer) => answer.map_err(LedgerError::from),
-            Err(_) => Err(LedgerError::Unavailable("no answer from the database in time".to_owned())),
-        }
+    /// The only row.
+    async fn one<O: Row>(&self, query: RowsOf<'_, O>) -> Result<O, LedgerError> {
+        let mut lent = self.pool.lend().await?;
+        let done = timeout(CALL_LIMIT, query.fetch_one(&mut lent.connection)).await;
+        settle(lent, done)
     }
 
-    /// Runs one call, again when it lost a deadlock: nothing of it was done then.
-    async fn retried<T, F>(&self, call: impl Fn() -> F) -> Result<T, LedgerError>
-    where
-        F: Future<Output = Result<T, sqlx::Error>>,
-    {
+    /// The only row, if there is one.
+    async fn optional<O: Row>(&self, query: RowsOf<'_, O>) -> Result<Option<O>, LedgerError> {
+        let mut lent = self.pool.lend().await?;
+        let done = timeout(CALL_LIMIT, query.fetch_optional(&mut lent.connection)).await;
+        settle(lent, done)
+    }
+
+    /// All rows.
+    async fn all<O: Row>(&self, query: RowsOf<'_, O>) -> Result<Vec<O>, LedgerError> {
+        let mut lent = self.pool.lend().await?;
+        let done = timeout(CALL_LIMIT, query.fetch_all(&mut lent.connection)).await;
+        settle(lent, done)
+    }
+
+    /// The answer of one of our SQL functions; asked again when it lost a deadlock: nothing was done then.
+    async fn answer<'q, T: DeserializeOwned>(
+        &self,
+        query: impl Fn() -> RowsOf<'q, (serde_json::Value,)> + Send + Sync,
+    ) -> Result<T, LedgerError> {
         let mut left = RETRIES;
         loop {
-            match self.bounded(call()).await {
+            match self.one(query()).await {
+                Ok((answer,)) => return read(answer),
                 Err(LedgerError::Conflict) if left > 0 => {
                     left -= 1;
                     self.metrics.database_retry("conflict");
                     // Jitter, or the same two meet again.
                     tokio::time::sleep(Duration::from_millis(rand::random_range(5..50))).await;
                 }
-                other => return other,
+                Err(error) => return Err(error),
             }
         }
     }
+}
+
+/// A statement whose rows are read as `O`.
+type RowsOf<'q, O> = QueryAs<'q, Postgres, O, PgArguments>;
+
+/// What rows can be read as.
+trait Row: Send + Unpin + for<'r> FromRow<'r, PgRow> {}
+impl<O: Send + Unpin + for<'r> FromRow<'r, PgRow>> Row for O {}
+
+/// Gives the connection back when the database answered, if only with an error; otherwise it is closed.
+fn settle<T>(lent: Lent, done: Result<Result<T, sqlx::Error>, Elapsed>) -> Result<T, LedgerError> {
+    let Ok(answer) = done else {
+        return Err(LedgerError::Unavailable("no answer from the database in time".to_owned()));
+    };
+    let answer = answer.map_err(LedgerError::from);
+    if !matches!(answer, Err(LedgerError::Unavailable(_))) {
+        lent.give_back();
+    }
+    answer
 }
 
 /// Reads an answer of one of our SQL functions. One that does not fit is a bug of ours, not of the caller.

@@ -3,9 +3,10 @@
 
 pub mod breaker;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisResult, Script};
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 
 use crate::metrics::Metrics;
 use crate::seat::{ScheduleId, SeatNumber, Seats};
-use breaker::Breaker;
+use breaker::{Breaker, Failed};
 
 /// How long a fresh lock lasts: longer than any transaction, short enough that a crash blocks a free seat for seconds.
 const FRESH: Duration = Duration::from_secs(10);
@@ -44,7 +45,9 @@ pub struct SeatLock {
 }
 
 struct Connected {
-    manager: ConnectionManager,
+    client: Client,
+    /// Swapped for a new one when the old one is given up.
+    manager: ArcSwap<ConnectionManager>,
     acquire: Script,
     extend: Script,
     release: Script,
@@ -61,14 +64,10 @@ impl SeatLock {
 
     /// Locks in the Redis at `url`. Connects at the first use, so that a Redis that is down delays nothing.
     pub fn at(url: &str, metrics: Metrics) -> Result<Self, LockSetupError> {
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(1)
-            .set_max_delay(PATIENCE)
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE));
-        let manager = ConnectionManager::new_lazy_with_config(Client::open(url)?, config)?;
+        let client = Client::open(url)?;
         let connected = Connected {
-            manager,
+            manager: ArcSwap::from_pointee(connect(&client)?),
+            client,
             acquire: Script::new(include_str!("lock/acquire.lua")),
             extend: Script::new(include_str!("lock/extend.lua")),
             release: Script::new(include_str!("lock/release.lua")),
@@ -109,6 +108,16 @@ impl SeatLock {
     }
 }
 
+/// A manager that connects at its first use.
+fn connect(client: &Client) -> RedisResult<ConnectionManager> {
+    let config = ConnectionManagerConfig::new()
+        .set_number_of_retries(1)
+        .set_max_delay(PATIENCE)
+        .set_connection_timeout(Some(PATIENCE))
+        .set_response_timeout(Some(PATIENCE));
+    ConnectionManager::new_lazy_with_config(client.clone(), config)
+}
+
 impl Connected {
     /// One script call, bounded in time; `None` when Redis gave no answer.
     async fn run<T: redis::FromRedisValue>(
@@ -131,7 +140,7 @@ impl Connected {
         if let Some(ttl) = ttl {
             call.arg(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX).max(1));
         }
-        let mut manager = self.manager.clone();
+        let mut manager = ConnectionManager::clone(&self.manager.load());
         let answer: Result<RedisResult<T>, _> = tokio::time::timeout(PATIENCE, call.invoke_async(&mut manager)).await;
         let why = match answer {
             Ok(Ok(value)) => {
@@ -143,8 +152,16 @@ impl Connected {
             Err(_) => format!("no answer in {} ms", PATIENCE.as_millis()),
         };
         metrics.redis_command(name, "error");
-        if self.with_breaker(Breaker::failed) {
+        let failed = self.with_breaker(Breaker::failed);
+        if failed == Failed::Opened {
             tracing::warn!(why, "Redis does not answer; seats are held without its lock until it does");
+        }
+        if failed != Failed::Once {
+            // The manager notices a connection that broke, not one that fell silent.
+            match connect(&self.client) {
+                Ok(manager) => self.manager.store(Arc::new(manager)),
+                Err(error) => tracing::warn!(%error, "no new connection to Redis"),
+            }
         }
         None
     }

@@ -9,6 +9,7 @@ use serde_json::error::Category;
 use tower_http::timeout::TimeoutError;
 use uuid::Uuid;
 
+use super::object::Object;
 use super::problem::{Kind, Problem};
 
 /// No body of ours comes near this.
@@ -33,7 +34,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 Problem::new(Kind::MalformedJson, "The body ended before its end.")
             }
         })?;
-        serde_json::from_slice(&body.to_bytes()).map(Self).map_err(|error| match error.classify() {
+        serde_json::from_slice::<Object<T>>(&body.to_bytes()).map(|object| Self(object.0)).map_err(|error| match error
+            .classify()
+        {
             Category::Data => Problem::new(Kind::InvalidBody, error.to_string()),
             Category::Io | Category::Syntax | Category::Eof => Problem::new(Kind::MalformedJson, error.to_string()),
         })

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::object::Object;
 use crate::ledger::catalogue::{Concert, Schedule, Seat};
 use crate::ledger::holds::{Hold, Line};
 use crate::ledger::payments::Reservation;
@@ -162,7 +163,8 @@ pub struct ReservationBody {
     /// The hold.
     pub hold_id: Uuid,
     /// How.
-    pub payment: PaymentBody,
+    #[schema(value_type = PaymentBody)]
+    pub payment: Object<PaymentBody>,
 }
 
 /// How to pay.

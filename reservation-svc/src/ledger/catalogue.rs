@@ -1,7 +1,7 @@
 //! What is on, when, and which seats are free: reads only.
 
 use chrono::{DateTime, Utc};
-use sqlx::{FromRow, Row};
+use sqlx::FromRow;
 
 use super::{Ledger, LedgerError};
 use crate::seat::{ScheduleId, SeatState};
@@ -63,52 +63,41 @@ pub struct MapVersion {
 impl Ledger {
     /// All concerts.
     pub async fn concerts(&self) -> Result<Vec<Concert>, LedgerError> {
-        self.bounded(
-            sqlx::query_as("SELECT id, title, artist, venue FROM concerts ORDER BY id LIMIT $1")
-                .bind(MAX_LISTED)
-                .fetch_all(&self.pool),
-        )
-        .await
+        self.all(sqlx::query_as("SELECT id, title, artist, venue FROM concerts ORDER BY id LIMIT $1").bind(MAX_LISTED))
+            .await
     }
 
     /// The evenings of a concert; `None` when there is no such concert.
     pub async fn schedules(&self, concert: i64) -> Result<Option<Vec<Schedule>>, LedgerError> {
         let found: Vec<Schedule> = self
-            .bounded(
+            .all(
                 sqlx::query_as(
                     "SELECT id, concert_id, starts_at, currency::text AS currency FROM concert_schedules
                      WHERE concert_id = $1 ORDER BY starts_at, id LIMIT $2",
                 )
                 .bind(concert)
-                .bind(MAX_LISTED)
-                .fetch_all(&self.pool),
+                .bind(MAX_LISTED),
             )
             .await?;
         if !found.is_empty() {
             return Ok(Some(found));
         }
-        let exists: bool = self
-            .bounded(
-                sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM concerts WHERE id = $1)")
-                    .bind(concert)
-                    .fetch_one(&self.pool),
-            )
-            .await?;
+        let (exists,): (bool,) =
+            self.one(sqlx::query_as("SELECT EXISTS (SELECT 1 FROM concerts WHERE id = $1)").bind(concert)).await?;
         Ok(exists.then_some(found))
     }
 
     /// Which state the seats are in, without reading them; `None` when there is no such schedule.
     pub async fn map_version(&self, schedule: ScheduleId) -> Result<Option<MapVersion>, LedgerError> {
         let row: Option<(i64, i64)> = self
-            .bounded(
+            .optional(
                 sqlx::query_as(
                     "SELECT coalesce(sum(s.version), 0)::bigint,
                             count(*) FILTER (WHERE s.held_until <= clock_timestamp())
                      FROM concert_schedules c LEFT JOIN concert_seats s ON s.schedule_id = c.id
                      WHERE c.id = $1 GROUP BY c.id",
                 )
-                .bind(schedule.0)
-                .fetch_optional(&self.pool),
+                .bind(schedule.0),
             )
             .await?;
         Ok(row.map(|(versions, run_out)| MapVersion { versions, run_out }))
@@ -116,16 +105,16 @@ impl Ledger {
 
     /// All seats of a schedule and the version of what was read; `None` when there is no such schedule.
     pub async fn seats(&self, schedule: ScheduleId) -> Result<Option<(MapVersion, Vec<Seat>)>, LedgerError> {
-        let rows = self
-            .bounded(
-                sqlx::query(
+        let rows: Vec<SeatRow> = self
+            .all(
+                sqlx::query_as(
                     "SELECT s.seat, s.section, s.price, s.version, s.status = 'RESERVED' AS sold,
-                            s.held_until IS NOT NULL AS held, s.held_until <= clock_timestamp() AS run_out
+                            s.held_until IS NOT NULL AS held,
+                            coalesce(s.held_until <= clock_timestamp(), false) AS run_out
                      FROM concert_schedules c LEFT JOIN concert_seats s ON s.schedule_id = c.id
                      WHERE c.id = $1 ORDER BY s.id",
                 )
-                .bind(schedule.0)
-                .fetch_all(&self.pool),
+                .bind(schedule.0),
             )
             .await?;
         if rows.is_empty() {
@@ -133,20 +122,34 @@ impl Ledger {
         }
         let mut version = MapVersion { versions: 0, run_out: 0 };
         let mut seats = Vec::with_capacity(rows.len());
-        for row in &rows {
+        for row in rows {
             // A schedule without seats is one row of nulls.
-            let Some(seat) = row.try_get::<Option<String>, _>(0)? else { continue };
-            let run_out = row.try_get::<Option<bool>, _>(6)?.unwrap_or(false);
-            let state = match (row.try_get(4)?, row.try_get(5)?) {
-                (true, _) => SeatState::Reserved,
-                (false, true) if !run_out => SeatState::Held,
+            let SeatRow {
+                seat: Some(seat), section: Some(section), price: Some(price), version: Some(of_seat), ..
+            } = row
+            else {
+                continue;
+            };
+            let state = match (row.sold, row.held) {
+                (Some(true), _) => SeatState::Reserved,
+                (_, true) if !row.run_out => SeatState::Held,
                 _ => SeatState::Available,
             };
-            let seat = Seat { seat, section: row.try_get(1)?, price: row.try_get(2)?, state, version: row.try_get(3)? };
-            version.versions += seat.version;
-            version.run_out += i64::from(run_out);
-            seats.push(seat);
+            version.versions += of_seat;
+            version.run_out += i64::from(row.run_out);
+            seats.push(Seat { seat, section, price, state, version: of_seat });
         }
         Ok(Some((version, seats)))
     }
+}
+
+#[derive(FromRow)]
+struct SeatRow {
+    seat: Option<String>,
+    section: Option<String>,
+    price: Option<i64>,
+    version: Option<i64>,
+    sold: Option<bool>,
+    held: bool,
+    run_out: bool,
 }

@@ -117,8 +117,8 @@ impl Ledger {
         let ttl_s = i32::try_from(request.ttl.as_secs()).unwrap_or(i32::MAX);
         let max_per_user = i32::try_from(request.max_per_user).unwrap_or(i32::MAX);
         let answer = self
-            .retried(|| {
-                sqlx::query_scalar::<_, Value>("SELECT hold_seats($1, $2, $3, $4, $5, $6, $7, $8)")
+            .answer(|| {
+                sqlx::query_as("SELECT hold_seats($1, $2, $3, $4, $5, $6, $7, $8)")
                     .bind(request.user.get())
                     .bind(request.schedule.0)
                     .bind(&seats)
@@ -127,35 +127,24 @@ impl Ledger {
                     .bind(max_per_user)
                     .bind(key)
                     .bind(hash)
-                    .fetch_one(&self.pool)
             })
             .await;
         match answer {
-            Ok(answer) => read(answer),
             // Whoever has the rows is taking the seats at this moment.
             Err(LedgerError::Contended) => Ok(HoldAnswer::SeatTaken { seats }),
-            Err(error) => Err(error),
+            other => other,
         }
     }
 
     /// A hold of this user.
     pub async fn hold_of(&self, user: UserId, hold: Uuid) -> Result<Option<Hold>, LedgerError> {
-        let found: Option<Value> = self
-            .bounded(sqlx::query_scalar("SELECT hold_of($1, $2)").bind(user.get()).bind(hold).fetch_one(&self.pool))
-            .await?;
+        let (found,): (Option<Value>,) =
+            self.one(sqlx::query_as("SELECT hold_of($1, $2)").bind(user.get()).bind(hold)).await?;
         found.map(read).transpose()
     }
 
     /// Gives the seats of a hold back, at once. One round trip.
     pub async fn release(&self, user: UserId, hold: Uuid) -> Result<ReleaseAnswer, LedgerError> {
-        let answer = self
-            .retried(|| {
-                sqlx::query_scalar::<_, Value>("SELECT release_hold($1, $2)")
-                    .bind(user.get())
-                    .bind(hold)
-                    .fetch_one(&self.pool)
-            })
-            .await?;
-        read(answer)
+        self.answer(|| sqlx::query_as("SELECT release_hold($1, $2)").bind(user.get()).bind(hold)).await
     }
 }

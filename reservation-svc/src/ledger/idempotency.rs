@@ -3,9 +3,8 @@
 
 use ring::digest;
 use serde::Serialize;
-use serde_json::Value;
 
-use super::{Ledger, LedgerError, read};
+use super::{Ledger, LedgerError};
 use crate::ledger::holds::HoldAnswer;
 use crate::seat::{SeatNumber, UserId};
 
@@ -60,33 +59,30 @@ impl Ledger {
         let seats: Vec<&str> = taken.iter().map(SeatNumber::as_str).collect();
         let refusal = serde_json::json!({ "outcome": "seat-taken", "seats": seats });
         let (name, hash) = IdempotencyKey::arguments(Some(key));
-        let answer = self
-            .retried(|| {
-                sqlx::query_scalar::<_, Value>("SELECT idempotency_answer($1, $2, $3, $4)")
-                    .bind(user.get())
-                    .bind(name)
-                    .bind(hash)
-                    .bind(&refusal)
-                    .fetch_one(&self.pool)
-            })
-            .await?;
-        read(answer)
+        self.answer(|| {
+            sqlx::query_as("SELECT idempotency_answer($1, $2, $3, $4)")
+                .bind(user.get())
+                .bind(name)
+                .bind(hash)
+                .bind(&refusal)
+        })
+        .await
     }
 
     /// Removes some keys that are older than a day; returns how many.
-    pub async fn tidy_idempotency_keys(&self) -> Result<u64, LedgerError> {
-        let removed = self
-            .bounded(
-                sqlx::query(
-                    "DELETE FROM idempotency_keys WHERE (user_id, key) IN (
+    pub async fn tidy_idempotency_keys(&self) -> Result<i64, LedgerError> {
+        let (removed,): (i64,) = self
+            .one(
+                sqlx::query_as(
+                    "WITH removed AS (DELETE FROM idempotency_keys WHERE (user_id, key) IN (
                          SELECT user_id, key FROM idempotency_keys WHERE expires_at <= now()
-                         ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)",
+                         ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING 1)
+                     SELECT count(*) FROM removed",
                 )
-                .bind(TIDY_ROWS)
-                .execute(&self.pool),
+                .bind(TIDY_ROWS),
             )
             .await?;
-        Ok(removed.rows_affected())
+        Ok(removed)
     }
 }
 

@@ -105,33 +105,24 @@ impl Ledger {
             .transpose()
             .map_err(|error| LedgerError::Broken(error.to_string()))?;
         let max_purchases = i32::try_from(request.max_purchases).unwrap_or(i32::MAX);
-        let answer = self
-            .retried(|| {
-                sqlx::query_scalar::<_, Value>("SELECT pay_hold($1, $2, $3, $4, $5, $6, $7, $8)")
-                    .bind(request.user.get())
-                    .bind(request.hold)
-                    .bind(request.reservation)
-                    .bind(request.payment)
-                    .bind(&session)
-                    .bind(max_purchases)
-                    .bind(key)
-                    .bind(hash)
-                    .fetch_one(&self.pool)
-            })
-            .await?;
-        read(answer)
+        self.answer(|| {
+            sqlx::query_as("SELECT pay_hold($1, $2, $3, $4, $5, $6, $7, $8)")
+                .bind(request.user.get())
+                .bind(request.hold)
+                .bind(request.reservation)
+                .bind(request.payment)
+                .bind(&session)
+                .bind(max_purchases)
+                .bind(key)
+                .bind(hash)
+        })
+        .await
     }
 
     /// A reservation of this user.
     pub async fn reservation_of(&self, user: UserId, reservation: Uuid) -> Result<Option<Reservation>, LedgerError> {
-        let found: Option<Value> = self
-            .bounded(
-                sqlx::query_scalar("SELECT reservation_of($1, $2)")
-                    .bind(user.get())
-                    .bind(reservation)
-                    .fetch_one(&self.pool),
-            )
-            .await?;
+        let (found,): (Option<Value>,) =
+            self.one(sqlx::query_as("SELECT reservation_of($1, $2)").bind(user.get()).bind(reservation)).await?;
         found.map(read).transpose()
     }
 
@@ -142,18 +133,17 @@ impl Ledger {
         before: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Reservation>, LedgerError> {
-        let found: Vec<Value> = self
-            .bounded(
-                sqlx::query_scalar(
+        let found: Vec<(Value,)> = self
+            .all(
+                sqlx::query_as(
                     "SELECT reservation_of($1, r.id) FROM reservations r
                      WHERE r.user_id = $1 AND ($2::uuid IS NULL OR r.id < $2) ORDER BY r.id DESC LIMIT $3",
                 )
                 .bind(user.get())
                 .bind(before)
-                .bind(limit)
-                .fetch_all(&self.pool),
+                .bind(limit),
             )
             .await?;
-        found.into_iter().map(read).collect()
+        found.into_iter().map(|(reservation,)| read(reservation)).collect()
     }
 }

@@ -12,7 +12,8 @@ const PARTITION_MONTHS: i32 = 24;
 impl Ledger {
     /// Applies what is missing and makes the partitions of the coming months. Repeating it changes nothing.
     pub async fn migrate(&self) -> Result<(), LedgerError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut lent = self.pool.lend().await?;
+        let connection = &mut lent.connection;
         // Waiting for a table's lock may take longer than a request is allowed to.
         sqlx::query("SELECT set_config('statement_timeout', '5min', false), set_config('lock_timeout', '10s', false)")
             .execute(&mut *connection)
@@ -27,26 +28,22 @@ impl Ledger {
             .bind(PARTITION_MONTHS)
             .execute(&mut *connection)
             .await?;
-        // Its time-outs are not those of a request: not back into the pool.
-        connection.detach();
+        // Not given back: its time-outs are not those of a request.
         Ok(())
     }
 
     /// Fails unless every migration of this binary has been applied. Newer ones in the database are fine:
     /// migrations expand before they contract, so that the version running keeps working.
     pub async fn check_schema(&self) -> Result<(), LedgerError> {
-        let exists: bool = self
-            .bounded(sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations') IS NOT NULL").fetch_one(&self.pool))
-            .await?;
+        let (exists,): (bool,) = self.one(sqlx::query_as("SELECT to_regclass('_sqlx_migrations') IS NOT NULL")).await?;
         if !exists {
             return Err(LedgerError::Schema("no migration has been applied".to_owned()));
         }
-        let applied: Vec<i64> = self
-            .bounded(sqlx::query_scalar("SELECT version FROM _sqlx_migrations WHERE success").fetch_all(&self.pool))
-            .await?;
+        let applied: Vec<(i64,)> =
+            self.all(sqlx::query_as("SELECT version FROM _sqlx_migrations WHERE success")).await?;
         let missing: Vec<&str> = MIGRATIONS
             .iter()
-            .filter(|migration| !applied.contains(&migration.version))
+            .filter(|migration| !applied.contains(&(migration.version,)))
             .map(|migration| migration.description.as_ref())
             .collect();
         if missing.is_empty() {

@@ -2,12 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
-use serde_json::Value;
 use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::idempotency::IdempotencyKey;
-use super::{Ledger, LedgerError, read};
+use super::{Ledger, LedgerError};
 use crate::seat::UserId;
 
 /// What a user has.
@@ -56,10 +55,9 @@ pub enum ChargeAnswer {
 impl Ledger {
     /// The user's wallet.
     pub async fn wallet_of(&self, user: UserId) -> Result<Option<Wallet>, LedgerError> {
-        self.bounded(
+        self.optional(
             sqlx::query_as("SELECT id, balance, currency::text AS currency FROM wallets WHERE user_id = $1")
-                .bind(user.get())
-                .fetch_optional(&self.pool),
+                .bind(user.get()),
         )
         .await
     }
@@ -72,17 +70,10 @@ impl Ledger {
         key: Option<&IdempotencyKey>,
     ) -> Result<ChargeAnswer, LedgerError> {
         let (key, hash) = IdempotencyKey::arguments(key);
-        let answer = self
-            .retried(|| {
-                sqlx::query_scalar::<_, Value>("SELECT charge_wallet($1, $2, $3, $4)")
-                    .bind(user.get())
-                    .bind(amount)
-                    .bind(key)
-                    .bind(hash)
-                    .fetch_one(&self.pool)
-            })
-            .await?;
-        read(answer)
+        self.answer(|| {
+            sqlx::query_as("SELECT charge_wallet($1, $2, $3, $4)").bind(user.get()).bind(amount).bind(key).bind(hash)
+        })
+        .await
     }
 
     /// Lines of the user's ledger, newest first, those before line `before` if given.
@@ -92,7 +83,7 @@ impl Ledger {
         before: Option<i64>,
         limit: i64,
     ) -> Result<Vec<Transaction>, LedgerError> {
-        self.bounded(
+        self.all(
             sqlx::query_as(
                 "SELECT t.id, t.kind, t.amount, t.balance_after, p.reservation_id, t.created_at
                  FROM wallets w JOIN wallet_transactions t ON t.wallet_id = w.id
@@ -101,8 +92,7 @@ impl Ledger {
             )
             .bind(user.get())
             .bind(before)
-            .bind(limit)
-            .fetch_all(&self.pool),
+            .bind(limit),
         )
         .await
     }

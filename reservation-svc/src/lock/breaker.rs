@@ -1,5 +1,6 @@
 //! Stops asking a Redis that does not answer, and asks again now and then. Pure: the time comes in.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 /// Failures in a row after which nobody waits for Redis any more. A single slow answer is not an outage.
@@ -34,12 +35,27 @@ impl Breaker {
         self.failures = 0;
     }
 
-    /// It failed or was too slow. True when this opened the breaker.
-    pub fn failed(&mut self, now: Duration) -> bool {
+    /// It failed or was too slow.
+    pub fn failed(&mut self, now: Duration) -> Failed {
         self.failures = self.failures.saturating_add(1);
         self.retry_at = now + PAUSE;
-        self.failures == FAILURES
+        match self.failures.cmp(&FAILURES) {
+            Ordering::Less => Failed::Once,
+            Ordering::Equal => Failed::Opened,
+            Ordering::Greater => Failed::StillOpen,
+        }
     }
+}
+
+/// What a failure came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failed {
+    /// May happen: it is asked again.
+    Once,
+    /// One too many: it is left alone from now on.
+    Opened,
+    /// It was tried, and in vain.
+    StillOpen,
 }
 
 #[cfg(test)]
@@ -51,14 +67,15 @@ mod tests {
         let mut breaker = Breaker::default();
         let t = Duration::from_secs(100);
         assert!(breaker.allows(t));
-        assert!(!breaker.failed(t));
+        assert_eq!(breaker.failed(t), Failed::Once);
         breaker.succeeded();
-        assert!(!breaker.failed(t));
-        assert!(!breaker.failed(t));
-        assert!(breaker.failed(t), "the third in a row opens it");
+        assert_eq!(breaker.failed(t), Failed::Once);
+        assert_eq!(breaker.failed(t), Failed::Once);
+        assert_eq!(breaker.failed(t), Failed::Opened, "the third in a row opens it");
         assert!(!breaker.allows(t));
         assert!(breaker.allows(t + PAUSE), "one may try");
         assert!(!breaker.allows(t + PAUSE), "and only one");
+        assert_eq!(breaker.failed(t + PAUSE), Failed::StillOpen);
         breaker.succeeded();
         assert!(breaker.allows(t + PAUSE));
     }

@@ -39,6 +39,8 @@ pub(crate) struct Wishes {
     pub(crate) max_purchases: u32,
     /// The proxy answers 502 for its keys, until they are published.
     pub(crate) proxy_down: bool,
+    /// Connections to the database; 20 unless given.
+    pub(crate) connections: u32,
 }
 
 pub(crate) struct Bed {
@@ -226,9 +228,10 @@ pub(crate) fn now_s() -> u64 {
 fn config(wishes: &Wishes, database_url: &str, secret: &PathBuf, proxy_url: &str) -> Config {
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
-         [database]\nurl = {database_url:?}\n[redis]\nurl = {:?}\n\
+         [database]\nurl = {database_url:?}\nmax_connections = {}\n[redis]\nurl = {:?}\n\
          [queue_token]\naudiences = [{ROOM:?}]\njwks_url = \"{}{JWKS}\"\nmax_purchases = {}\n\
          [users]\nhs256_secret_file = {secret:?}\n[holds]\n{}",
+        if wishes.connections == 0 { 20 } else { wishes.connections },
         wishes.redis_url,
         proxy_url.trim_end_matches('/'),
         wishes.max_purchases,

@@ -45,7 +45,10 @@ async fn refused_bodies() {
         (RESERVATIONS, format!(r#"{{"hold_id":"{id}","payment":{{"method":"wallet","x":1}}}}"#), 422, "invalid-body"),
         (RESERVATIONS, format!(r#"{{"hold_id":"{id}","payment":{{"method":"wallet"}}}}"#), 404, "hold-not-found"),
         (CHARGES, format!(r#"{{"amount":1,"pad":"{}"}}"#, "x".repeat(70_000)), 413, "body-too-large"),
-        (CHARGES, format!("{}1{}", "[".repeat(1_000), "]".repeat(1_000)), 400, "malformed-json"),
+        (CHARGES, format!("{}1{}", "[".repeat(1_000), "]".repeat(1_000)), 422, "invalid-body"),
+        (CHARGES, "[50000]".to_owned(), 422, "invalid-body"),
+        (HOLDS, r#"[["A-1"]]"#.to_owned(), 422, "invalid-body"),
+        (RESERVATIONS, format!(r#"{{"hold_id":"{id}","payment":["wallet"]}}"#), 422, "invalid-body"),
     ];
     for (path, body, status, kind) in cases {
         let request = bed.as_user(1, "POST", path).header("content-type", "application/json; charset=utf-8");

@@ -1,4 +1,5 @@
 //! The service as `main` starts it, on real Postgres and Redis, spoken to over HTTP.
+#![expect(clippy::unwrap_used, reason = "a test that can not go on is to say where")]
 
 mod bed;
 mod catalogue;
