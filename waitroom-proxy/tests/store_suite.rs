@@ -1,5 +1,7 @@
 //! The queue stores: one suite on memory and on Redis, a comparison by random operations, and what happens in outages.
 
+#![expect(clippy::expect_used, reason = "a test that cannot go on says why and stops")]
+
 #[path = "store/bed.rs"]
 mod bed;
 #[path = "store/contents.rs"]

@@ -57,7 +57,7 @@ impl World {
         let (old, knew_numbers) = (knows.epoch, knows.seen.seq > 0);
         self.nodes[0] = knows;
         self.recover(0, SHORT).await;
-        let holds = self.contents().await.expect("a room").picture.epoch;
+        let holds = self.latest.as_ref().expect("a room").picture.epoch;
         if old.generation > other.generation {
             assert_eq!(holds.generation, old.generation, "{}: a higher generation takes over", self.place());
         } else {
@@ -102,11 +102,13 @@ impl World {
         }
         self.memory.set_image(&self.room, saved.memory);
         self.forgetful = true;
+        self.look().await;
     }
 
     async fn wipe(&mut self) {
         self.wipe_redis().await;
         self.memory.set_image(&self.room, None);
+        self.look().await;
         // Numbers of a life that is over must not be mixed with what is restored from before it.
         self.saved = None;
     }

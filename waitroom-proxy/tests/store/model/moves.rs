@@ -15,7 +15,7 @@ impl World {
             if self.chance.one_in(40) {
                 self.drain(node).await;
             }
-            let Some(operation) = self.choose(node).await else { continue };
+            let Some(operation) = self.choose(node) else { break };
             let answer = self.act(node, &operation).await;
             if matches!(answer, Err(StoreError::Superseded(_))) {
                 let _ = self.act(node, &Operation::Snapshot(Detail::Everything)).await;
@@ -24,14 +24,15 @@ impl World {
     }
 
     async fn drain(&mut self, node: usize) {
-        let Some(contents) = self.contents().await else { return };
+        let Some(contents) = self.latest.clone() else { return };
         for batch in contents.line.chunks(1_000) {
             let _ = self.act(node, &Operation::Reap(batch.to_vec())).await;
         }
     }
 
-    async fn choose(&mut self, node: usize) -> Option<Operation> {
-        let contents = self.contents().await?;
+    /// `None` when there is no room any more.
+    fn choose(&mut self, node: usize) -> Option<Operation> {
+        let contents = self.latest.clone()?;
         let epoch = self.nodes[node].epoch;
         Some(match self.chance.below(100) {
             0..=21 => Operation::Join(self.joiners(epoch)),
