@@ -99,6 +99,7 @@ impl QueueStore for MeteredStore {
         let call = self.inner.enter(room, epoch, seen, limits, ttl, batch);
         let count = |metrics: &RoomMetrics, all: &Vec<Verdict>| {
             metrics.queue().entered.inc_by(number(all, |one| matches!(one, Verdict::Session { .. })));
+            configured(metrics, limits);
         };
         self.of_room(Operation::Enter, room, call, count).await
     }
@@ -117,8 +118,7 @@ impl QueueStore for MeteredStore {
             queue.grants.inc_by(ticked.granted_now);
             queue.admitted.set(gauge(ticked.admitted));
             queue.waiting.set(gauge(ticked.waiting));
-            queue.rate.set(limits.rate_per_s);
-            queue.max_active.set(gauge(limits.max_active));
+            configured(metrics, limits);
         };
         self.look(Operation::Tick, room, call, count).await
     }
@@ -210,6 +210,11 @@ impl QueueStore for MeteredStore {
     async fn check(&self) -> Result<(), CheckError> {
         self.inner.check().await
     }
+}
+
+fn configured(metrics: &RoomMetrics, limits: Limits) {
+    metrics.queue().rate.set(limits.rate_per_s);
+    metrics.queue().max_active.set(gauge(limits.max_active));
 }
 
 fn number<T>(all: &[T], wanted: impl Fn(&T) -> bool) -> u64 {
