@@ -6,9 +6,6 @@ use serde::Serialize;
 
 use crate::visitor::Visit;
 
-/// Share of a busy time's admissions left out at either end for the steady rate: there, polls decide.
-const TRIM: f64 = 0.05;
-
 /// How fast people were let in.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Admissions {
@@ -19,8 +16,8 @@ pub struct Admissions {
     /// From the first to the last admission while somebody was in line. A visitor notices only at the
     /// next poll, so the ends are blurred by one poll.
     pub per_s: Option<f64>,
-    /// The slope of a straight line through the longest busy time, without its ends: what to compare with the
-    /// configured rate.
+    /// The slope of a straight line through the longest busy time, without one pause between polls at its ends:
+    /// what to compare with the configured rate. Nothing when the line was too short for that.
     pub steady_per_s: Option<f64>,
     /// Everybody let in, by second of the run.
     pub by_second: Vec<u32>,
@@ -49,8 +46,9 @@ impl Admissions {
                 }
             }
         }
+        let steady_per_s = slope(inner(longest, usual_gap(visits)));
         let per_s = (busy_s > 0.0).then(|| counted as f64 / busy_s);
-        Self { from_line: from_line.len(), busy_s, per_s, steady_per_s: slope(longest), by_second: by_second(visits) }
+        Self { from_line: from_line.len(), busy_s, per_s, steady_per_s, by_second: by_second(visits) }
     }
 }
 
@@ -69,10 +67,24 @@ fn busy_times(visits: &[Visit]) -> Vec<(Duration, Duration)> {
     busy
 }
 
-/// Least squares through (time, number of admissions), without the ends.
-fn slope(times: &[Duration]) -> Option<f64> {
-    let skip = (times.len() as f64 * TRIM) as usize;
-    let middle = times.get(skip..times.len() - skip)?;
+/// The pause between polls that nineteen in twenty did not exceed: so late may an entry be noticed.
+fn usual_gap(visits: &[Visit]) -> Duration {
+    let entered = visits.iter().filter(|visit| visit.lined_up.is_some() && visit.entered.is_some());
+    let mut gaps: Vec<Duration> = entered.map(|visit| visit.poll_gap).collect();
+    gaps.sort_unstable();
+    gaps.get(gaps.len() * 19 / 20).copied().unwrap_or_default()
+}
+
+/// What lies at least `gap` from either end: only there are as many entries noticed as happen.
+fn inner(times: &[Duration], gap: Duration) -> &[Duration] {
+    let [first, .., last] = times else { return times };
+    let start = times.partition_point(|at| *at < *first + gap);
+    let end = times.partition_point(|at| *at + gap <= *last);
+    times.get(start..end).unwrap_or_default()
+}
+
+/// Least squares through (time, number of admissions).
+fn slope(middle: &[Duration]) -> Option<f64> {
     if middle.len() < 3 {
         return None;
     }

@@ -19,6 +19,7 @@ impl Visitor {
     pub(super) async fn line(&mut self) -> Stage {
         let mut pause = Duration::ZERO;
         loop {
+            let looked = self.world.now();
             if !self.world.sleep(pause).await {
                 return Stage::Leaving(Outcome::Stopped);
             }
@@ -33,7 +34,7 @@ impl Visitor {
             match status.state {
                 QueueState::Waiting => {}
                 QueueState::Admitted => {
-                    self.visit.poll_gap = pause;
+                    self.visit.poll_gap = self.world.now().saturating_sub(looked);
                     self.entered();
                     return Stage::Door;
                 }
