@@ -93,8 +93,22 @@ mod tests {
 
     const NOTHING: Shown = Shown { session: None, ticket: None };
 
+    /// A known, empty room of generation and life 1, changed as the test wants.
+    fn room_with(change: impl FnOnce(&mut RoomView)) -> RoomView {
+        let mut room = RoomView::default();
+        room.epoch = Epoch { generation: 1, life: 1 };
+        room.known = true;
+        room.stale = false;
+        change(&mut room);
+        room
+    }
+
     fn open_room() -> RoomView {
-        RoomView { epoch: Epoch { generation: 1, life: 1 }, known: true, stale: false, ..RoomView::default() }
+        room_with(|_| {})
+    }
+
+    fn crowded() -> RoomView {
+        room_with(|room| (room.waiting, room.head) = (3, Some(1)))
     }
 
     fn ticket(seq: u64, generation: u64) -> Ticket {
@@ -107,7 +121,7 @@ mod tests {
 
     #[test]
     fn i10_nothing_shown_is_never_forwarded() {
-        for view in [RoomView::default(), open_room(), RoomView { waiting: 3, head: Some(1), ..open_room() }] {
+        for view in [RoomView::default(), open_room(), crowded()] {
             let decision = decide(RouteKind::Protected, NOTHING, &view, Door::Guarded);
             assert!(matches!(decision, Decision::Enter | Decision::FirstSight), "{decision:?}");
         }
@@ -117,14 +131,14 @@ mod tests {
     fn first_sight_asks_the_store_only_while_nobody_waits() {
         let protected = |view: &RoomView| decide(RouteKind::Protected, NOTHING, view, Door::Guarded);
         assert_eq!(protected(&open_room()), Decision::Enter);
-        assert_eq!(protected(&RoomView { waiting: 1, head: Some(9), ..open_room() }), Decision::FirstSight);
-        assert_eq!(protected(&RoomView { paused: true, ..open_room() }), Decision::FirstSight);
-        assert_eq!(protected(&RoomView { stale: true, ..open_room() }), Decision::FirstSight);
+        assert_eq!(protected(&crowded()), Decision::FirstSight);
+        assert_eq!(protected(&room_with(|room| room.paused = true)), Decision::FirstSight);
+        assert_eq!(protected(&room_with(|room| room.stale = true)), Decision::FirstSight);
     }
 
     #[test]
     fn a_ticket_joins_claims_or_begins_anew() {
-        let view = RoomView { seen: crate::store::Seen { watermark: 10, ..Default::default() }, ..open_room() };
+        let view = room_with(|room| room.seen.watermark = 10);
         let go = |t: Ticket| decide(RouteKind::Protected, with(t), &view, Door::Guarded);
         assert_eq!(go(ticket(0, 0)), Decision::Join(ticket(0, 0)), "a pre-ticket is of no epoch");
         assert_eq!(go(ticket(5, 1)), Decision::Claim(ticket(5, 1)));

@@ -12,7 +12,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::server::{RunArgs, Server};
 use pingora::services::listening::Service;
 
-use crate::config::{ConfigWatcher, Loaded, Source, StoreUrl};
+use crate::config::{Loaded, Source, StoreUrl};
 use crate::edge::Edge;
 use crate::edge::gate::Gate;
 use crate::metrics::{MeteredStore, Metrics};
@@ -107,8 +107,7 @@ fn start(loaded: Loaded, source: Source) -> Result<(), StartError> {
         .block_on(control::serve(manager.clone(), admin_listen, shutdown.clone()))
         .map_err(|error| StartError::Listen(admin_listen, error))?;
     background.spawn(shutdown::reload_on_hangup(manager.clone()));
-    // Dropped at the end of this function: watching ends with the server.
-    let _watcher = watch(&manager, &files);
+    manager.watch_files(files);
     for address in &listen {
         tracing::info!("visitors: http://{address}");
     }
@@ -164,13 +163,4 @@ fn server(edge: Edge, listen: &[SocketAddr], max_connections: usize) -> (Server,
     }
     server.add_service(service);
     (server, connections)
-}
-
-fn watch(manager: &Arc<Manager>, files: &[std::path::PathBuf]) -> Option<ConfigWatcher> {
-    if files.is_empty() {
-        return None;
-    }
-    let manager = manager.clone();
-    let watcher = ConfigWatcher::start(files, move || manager.reload_and_log("the file changed"));
-    watcher.map_err(|error| tracing::warn!("{error}; reload by SIGHUP or POST /admin/reload")).ok()
 }

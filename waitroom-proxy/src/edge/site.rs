@@ -53,7 +53,12 @@ impl Site {
     /// The only room that serves this host, if it is the only one.
     #[must_use]
     pub fn only_room_of(&self, host: &str) -> Option<usize> {
-        let host = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_end_matches('.');
+        // An IPv6 address has colons of its own, inside brackets.
+        let host = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
+            _ => host,
+        };
+        let host = host.trim_end_matches('.');
         let named = |room: &SiteRoom| room.hosts.iter().any(|own| own.eq_ignore_ascii_case(host));
         let any_named = self.rooms.iter().any(named);
         let mut rooms = (0..self.rooms.len())

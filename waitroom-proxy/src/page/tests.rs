@@ -326,3 +326,16 @@ fn colours_keep_the_contrast_that_reading_needs() {
         }
     }
 }
+
+#[test]
+fn the_guide_for_own_pages_is_true() {
+    let guide = include_str!("../../../docs/waiting-page.md");
+    let example = between(guide, "```html\n", "```");
+    assert_eq!(WaitingPage::from_template(example).unwrap().warnings(), Vec::<String>::new());
+    for name in guide.split("`{{").skip(1).filter_map(|rest| rest.split_once("}}`")).map(|(name, _)| name) {
+        assert!(name == "t.NAME" || slot::Slot::named(name).is_some(), "{name}");
+    }
+    for (name, _) in slot::REQUIRED {
+        assert!(guide.contains(&format!("`{{{{{name}}}}}`")), "{name}");
+    }
+}

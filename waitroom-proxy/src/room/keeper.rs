@@ -250,6 +250,7 @@ impl Keeper {
     fn silent(&mut self, error: &StoreError) {
         // After every silence something may have been lost: look again, remember again.
         self.last_snapshot = None;
+        tracing::debug!(room = %self.room().name, %error, "a round failed");
         let now = (self.work.clock)().max(1);
         let room = self.room();
         if room.silent_since_ms.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {

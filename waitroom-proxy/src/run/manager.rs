@@ -1,6 +1,7 @@
 //! The manager: keeps the site in step with the config, and the rooms in step with the site.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use tokio::task::JoinSet;
 use super::assemble::{self, AssembleError, Kept};
 use crate::admin::Guard;
 use crate::cli::check_template;
-use crate::config::{self, Changes, Config, Loaded, Problem, Source};
+use crate::config::{self, Changes, Config, ConfigWatcher, Loaded, Problem, Source};
 use crate::edge::mint::Mint;
 use crate::edge::site::Site;
 use crate::edge::upstream::Upstreams;
@@ -31,6 +32,8 @@ pub(super) struct Manager {
     guard: OnceLock<Arc<Guard>>,
     /// One reload at a time.
     state: Mutex<State>,
+    /// Watches the files that the config in force was read from.
+    watcher: Mutex<Option<(Vec<PathBuf>, ConfigWatcher)>>,
 }
 
 /// What a reload did.
@@ -90,6 +93,7 @@ impl Manager {
             metrics,
             guard: OnceLock::new(),
             state: Mutex::new(state),
+            watcher: Mutex::new(None),
         })
     }
 
@@ -125,15 +129,20 @@ impl Manager {
     }
 
     /// Reads the config again and puts it in force, whole or not at all (I23).
-    pub(super) fn reload(&self) -> Result<Reloaded, Vec<Problem>> {
+    pub(super) fn reload(self: &Arc<Self>) -> Result<Reloaded, Vec<Problem>> {
         let mut state = self.lock();
-        let result = self.source.load(&check_template).and_then(|loaded| self.apply(&mut state, loaded));
+        let result = self.source.load(&check_template).and_then(|loaded| {
+            let files = loaded.files.clone();
+            let reloaded = self.apply(&mut state, loaded)?;
+            self.watch_files(files);
+            Ok(reloaded)
+        });
         self.metrics.note_reload(result.as_ref().err().map_or(0, Vec::len), self.now_ms() / 1_000);
         result
     }
 
     /// As [`Manager::reload`], for those who can't be answered.
-    pub(super) fn reload_and_log(&self, why: &str) {
+    pub(super) fn reload_and_log(self: &Arc<Self>, why: &str) {
         match self.reload() {
             Ok(Reloaded { changes, .. }) if changes.is_empty() => tracing::info!(why, "reloaded: nothing has changed"),
             Ok(Reloaded { changes, .. }) => tracing::info!(why, ?changes, "reloaded"),
@@ -143,6 +152,19 @@ impl Manager {
                 }
                 tracing::error!(why, mistakes = problems.len(), "not reloaded; the config in force stays");
             }
+        }
+    }
+
+    /// Reloads when one of these files changes; the config may name others than before.
+    pub(super) fn watch_files(self: &Arc<Self>, files: Vec<PathBuf>) {
+        let mut watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        if files.is_empty() || watcher.as_ref().is_some_and(|(watched, _)| *watched == files) {
+            return;
+        }
+        let manager = self.clone();
+        match ConfigWatcher::start(&files, move || manager.reload_and_log("a file changed")) {
+            Ok(started) => *watcher = Some((files, started)),
+            Err(error) => tracing::warn!("{error}; reload by SIGHUP or POST /admin/reload"),
         }
     }
 
