@@ -117,6 +117,7 @@ async fn a_higher_generation_takes_over(mut bed: Bed) {
 
 async fn a_repeated_recovery_changes_nothing(bed: Bed) {
     bed.line_up(5).await;
+    bed.let_it_run_out().await;
     let seen = bed.picture().await.seen();
     let first = bed.recover(bed.epoch, seen, LONG).await.expect("merged");
     assert_eq!((first.how, first.seen, first.hold.is_zero()), (Recovery::Merged, seen, true));
