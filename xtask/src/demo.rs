@@ -21,6 +21,9 @@ use crate::{cargo, say};
 /// The visitors' port, when it is free and none was asked for.
 const USUAL_PORT: u16 = 8080;
 
+/// Exit code after a Ctrl-C that does not wait for the account, as shells have it.
+const INTERRUPTED: i32 = 130;
+
 /// Options of `demo`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -69,6 +72,11 @@ pub(crate) async fn run(options: &Options) -> Result<bool> {
         stopped = watch.follow(&site, crowd.as_mut(), end) => stopped,
         () = &mut interrupt => Ok(()),
     };
+    // Nobody has to wait for the account: what is left running dies with this process.
+    tokio::spawn(async {
+        interrupted().await;
+        std::process::exit(INTERRUPTED);
+    });
     // A service that died is told after its account: what it left behind is the interesting part.
     println!();
     let report = match crowd {

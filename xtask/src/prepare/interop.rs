@@ -42,7 +42,7 @@ pub(crate) fn fetch() -> Result<Environment> {
 }
 
 fn python() -> Result<PathBuf> {
-    let venv = cargo::target().join("venv");
+    let venv = cargo::target().join("xtask/venv");
     let python = venv.join("bin/python");
     once(&venv, PYTHON_PACKAGE, || {
         say::step(&format!("fetching {PYTHON_PACKAGE} into {}", venv.display()));
@@ -53,7 +53,7 @@ fn python() -> Result<PathBuf> {
 }
 
 fn node() -> Result<PathBuf> {
-    let folder = cargo::target().join("npm");
+    let folder = cargo::target().join("xtask/npm");
     once(&folder, &NODE_PACKAGES.join(" "), || {
         say::step(&format!("fetching {} into {}", NODE_PACKAGES.join(" "), folder.display()));
         fs::create_dir_all(&folder)?;

@@ -77,6 +77,11 @@ impl Site {
             Location { path: "= /status", answer: &status, from_file: false },
         ];
         let nginx = reference::start(folder.path(), SERVER_CORE, addresses.nginx, &same).await?;
+        for (path, ours) in [("/page", &page), ("/status", &status)] {
+            let theirs = http::get(addresses.nginx, path, &BROWSER).await?;
+            ensure!(theirs.body == ours.body, "nginx says other bytes at {path} than the proxy");
+            ensure!(header_bytes(&theirs).abs_diff(header_bytes(ours)) < 64, "nginx sends other headers at {path}");
+        }
         println!("  the waiting page has {} bytes, a status {} bytes", page.body.len(), status.body.len());
         Ok(Self { proxy, bare, nginx, upstream, addresses, session, ticket, _ports: ports, _folder: folder })
     }
@@ -169,6 +174,11 @@ async fn line_up(proxy: SocketAddr) -> Result<String> {
     })
     .await?;
     Ok(ticket)
+}
+
+/// How much the headers are on the wire.
+fn header_bytes(answer: &Answer) -> usize {
+    answer.head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
 }
 
 /// What a browser would send back.
