@@ -13,7 +13,7 @@ use super::idempotency::key_of;
 use super::openapi::ProblemView;
 use super::paging::Page;
 use super::problem::{Kind, Problem};
-use super::views::{ChargeBody, ChargeView, TransactionsView, WalletView};
+use super::views::money::{ChargeBody, ChargeView, TransactionsView, WalletView};
 use super::{App, to_the_end};
 use crate::ledger::wallet::ChargeAnswer;
 use crate::seat::charge_amount;

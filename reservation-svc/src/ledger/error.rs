@@ -59,6 +59,8 @@ fn from_database(error: &dyn DatabaseError) -> LedgerError {
         ("55P03", _) => LedgerError::Contended,
         ("40P01" | "40001", _) => LedgerError::Conflict,
         ("23514", Some("wallets_balance_bounded")) => LedgerError::BalanceLimit,
+        // Only reached when the advisory lock on the key failed us; its effect was undone with it.
+        ("23505", Some("idempotency_keys_pkey")) => LedgerError::KeyInProgress,
         ("23503", Some(name)) if name.ends_with("_user_id_fkey") => LedgerError::UserUnknown,
         ("42P01" | "42883" | "42703" | "42704", _) => LedgerError::Schema(error.message().to_owned()),
         // Cancelled by statement_timeout; read-only after a failover; no such database yet; bad password.
