@@ -53,6 +53,24 @@ async fn when_admitted_the_site_opens_by_itself() {
     until(&stage.browser, "document.title === 'The site'").await;
 }
 
+/// Should the waiting page come back although the visitor was admitted, the page reloads with patience.
+#[tokio::test]
+async fn admitted_and_not_let_in_is_no_storm() {
+    let stage = Stage::start(Browser::options()).await;
+    let note = "sessionStorage.setItem('loads', JSON.stringify([...JSON.parse(sessionStorage.getItem('loads') || '[]'), Date.now()]))";
+    stage.browser.cdp("Page.addScriptToEvaluateOnNewDocument", serde_json::json!({ "source": note })).await.unwrap();
+    stage.page(Lang::En, &waiting(2));
+    stage.answer(&Status { state: State::Admitted, seq: None, position: None, ..waiting(1) });
+    stage.open().await;
+    let loads = "JSON.parse(sessionStorage.getItem('loads'))";
+    until(&stage.browser, &format!("{loads}.length === 3")).await;
+    let loads: Vec<u64> = serde_json::from_value(ask(&stage.browser, loads).await).unwrap();
+    // Timers may be late and never early: the second reload was put off for a second at least.
+    assert!(loads[2] - loads[1] >= 1_000, "{loads:?}");
+    // The visitor has a button meanwhile.
+    until(&stage.browser, "getComputedStyle(document.querySelector('.enter')).display === 'inline-block'").await;
+}
+
 #[tokio::test]
 async fn trouble_is_told_and_goes_away() {
     let stage = Stage::start(Browser::options()).await;

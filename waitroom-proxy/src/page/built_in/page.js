@@ -46,7 +46,7 @@
     const along = (status) => {
       if (status.position) {
         if (way.seq !== status.seq) way = { seq: status.seq, first: status.position, best: status.position };
-        way.best = status.position;
+        way.best = Math.min(way.best, status.position);
         store.set('waitroom:', way);
       }
       place = status.seq && status.seq === way.seq ? way.best : 0;
