@@ -8,6 +8,7 @@ use std::time::Duration;
 use testbed::browser::Browser;
 use testbed::browser::fantoccini::Locator;
 use testbed::origin::{Origin, Script};
+use testbed::process::{Program, Signal};
 use testbed::wait;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -68,4 +69,31 @@ async fn a_dropped_browser_leaves_no_process() {
     assert!(!processes(&profile).is_empty());
     drop(browser);
     wait::until("the end of Chromium", LONG, async || processes(&profile).is_empty()).await.unwrap();
+}
+
+/// The variable that turns [`parent_of_a_browser`] from a no-op into a parent that waits to be killed.
+const PARENT: &str = "TESTBED_PARENT_OF_A_BROWSER";
+
+#[tokio::test]
+async fn parent_of_a_browser() {
+    if std::env::var_os(PARENT).is_none() {
+        return;
+    }
+    let browser = Browser::start().await.unwrap();
+    println!("profile:{}", browser.profile().display());
+    std::future::pending::<()>().await;
+}
+
+#[tokio::test]
+async fn no_browser_outlives_a_parent_that_is_killed() {
+    let parent = Program::new(std::env::current_exe().unwrap())
+        .args(["--exact", "parent_of_a_browser", "--nocapture", "--test-threads=1"])
+        .env(PARENT, "1")
+        .start()
+        .unwrap();
+    let line = parent.wait_for_line("profile:", LONG).await.unwrap();
+    let (_, profile) = line.split_once("profile:").unwrap();
+    assert!(!processes(profile).is_empty());
+    parent.signal(Signal::Kill).unwrap();
+    wait::until("the end of Chromium", LONG, async || processes(profile).is_empty()).await.unwrap();
 }
