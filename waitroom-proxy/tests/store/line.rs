@@ -121,6 +121,8 @@ async fn an_older_ticket_wins_over_a_newer_place(bed: Bed) {
 }
 
 async fn a_ticket_far_away_keeps_its_place(bed: Bed) {
+    // Spent numbers near 0: their bits must not be taken for those of numbers near the ticket.
+    assert!(bed.enter(limits(0.0, BURST, 0), LONG, &[91, 92, 93]).await.iter().all(is_session));
     let far = (1 << 52) + 12_345;
     let standings = bed.join(&[(1, far), (2, far - 1_000), (3, 0)]).await;
     assert_eq!(
@@ -130,6 +132,7 @@ async fn a_ticket_far_away_keeps_its_place(bed: Bed) {
     let picture = bed.picture().await;
     assert!(picture.base > 0 && picture.base.is_multiple_of(8) && picture.base <= far - 1_000, "{}", picture.base);
     assert!(picture.waiting_bits.bytes.len() < 20_000, "{}", picture.waiting_bits.bytes.len());
+    assert!(picture.spent_bits.bytes.is_empty(), "spent numbers that far behind are void by the base");
     assert_eq!(bed.grant(2).await.watermark, far);
     assert!(is_session(&bed.claim(&[(1, far, false)]).await[0]));
     // And back to numbers that no longer fit into the window beside it.
