@@ -21,7 +21,7 @@ pub struct RankIndex {
 }
 
 impl RankIndex {
-    /// Indexes a bitmap. Linear: about 20 µs for a million numbers in an optimised build.
+    /// Indexes a bitmap. Linear: some tens of µs for a million numbers in an optimised build.
     #[must_use]
     pub fn build(span: &BitSpan) -> Self {
         let mut words = Vec::with_capacity(span.bytes.len().div_ceil(8));

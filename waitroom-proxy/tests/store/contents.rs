@@ -14,6 +14,9 @@ const CLOCKS_APART_MS: u64 = 10_000;
 /// A visitor's number, and until when the turn or session lasts.
 type Until = BTreeMap<Vid, (u64, u64)>;
 
+/// The line, the turns and the sessions with their scores; the numbers; whether the scratch key is there.
+type Insides = (Vec<(String, u64)>, Vec<(String, u64)>, Vec<(String, u64)>, HashMap<String, u64>, bool);
+
 #[derive(Clone, Debug)]
 pub(crate) struct Contents {
     pub(crate) waiting: BTreeMap<Vid, u64>,
@@ -46,13 +49,7 @@ impl Contents {
             answer => answer.expect("a picture"),
         };
         let key = |part: &str| format!("queue:{{{room}}}:{part}");
-        let (line, granted, active, seqs, scratch): (
-            Vec<(String, u64)>,
-            Vec<(String, u64)>,
-            Vec<(String, u64)>,
-            HashMap<String, u64>,
-            bool,
-        ) = redis::pipe()
+        let (line, granted, active, seqs, scratch): Insides = redis::pipe()
             .cmd("ZRANGE")
             .arg(key("waiting"))
             .arg(0)
