@@ -1,4 +1,4 @@
--- Holding and releasing seats, one call each.
+-- Holding and releasing seats, one call each. PL/pgSQL also where SQL would do: it keeps its plans.
 
 CREATE FUNCTION seats_free(p_status seat_status, p_held_until timestamptz) RETURNS boolean
 LANGUAGE sql VOLATILE AS $$
@@ -7,15 +7,18 @@ $$;
 
 -- Which of these seats do not exist, and which somebody else has.
 CREATE FUNCTION seats_refused(p_schedule bigint, p_seats text[], OUT unknown jsonb, OUT taken jsonb)
-LANGUAGE sql VOLATILE AS $$
+LANGUAGE plpgsql AS $$
+BEGIN
     SELECT jsonb_agg(w.seat ORDER BY w.place) FILTER (WHERE s.id IS NULL),
            jsonb_agg(w.seat ORDER BY w.place) FILTER (WHERE NOT seats_free(s.status, s.held_until))
+    INTO unknown, taken
     FROM unnest(p_seats) WITH ORDINALITY AS w (seat, place)
-    LEFT JOIN concert_seats s ON s.schedule_id = p_schedule AND s.seat = w.seat
-$$;
+    LEFT JOIN concert_seats s ON s.schedule_id = p_schedule AND s.seat = w.seat;
+END $$;
 
 -- Marks holds that ran out as such and tells of each once. Callers hold locks on seats of theirs.
-CREATE FUNCTION holds_expire(p_holds uuid[]) RETURNS void LANGUAGE sql AS $$
+CREATE FUNCTION holds_expire(p_holds uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
     WITH old AS (
         SELECT id FROM seat_holds WHERE id = ANY (p_holds) AND status = 'ACTIVE' ORDER BY id FOR UPDATE
     ), gone AS (
@@ -24,8 +27,8 @@ CREATE FUNCTION holds_expire(p_holds uuid[]) RETURNS void LANGUAGE sql AS $$
     )
     INSERT INTO outbox (topic, schedule_id, payload)
     SELECT 'reservation.expired', schedule_id,
-           jsonb_build_object('hold_id', id, 'user_id', user_id, 'lines', lines) FROM gone
-$$;
+           jsonb_build_object('hold_id', id, 'user_id', user_id, 'lines', lines) FROM gone;
+END $$;
 
 -- Takes all of p_seats for p_user or none. p_seats: distinct, not empty. p_ttl_s: seconds from now.
 -- Returns {"outcome": "held", "hold": …} | schedule-unknown | seat-unknown | seat-taken | seat-limit
@@ -111,16 +114,17 @@ BEGIN
 END $$;
 
 -- A hold of this user as it is now, or null. What the seats say goes before what the hold says.
-CREATE FUNCTION hold_of(p_user bigint, p_hold uuid) RETURNS jsonb LANGUAGE sql VOLATILE AS $$
-    SELECT jsonb_build_object(
+CREATE FUNCTION hold_of(p_user bigint, p_hold uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT jsonb_build_object(
         'hold_id', h.id, 'schedule_id', h.schedule_id, 'lines', h.lines, 'amount', h.amount,
         'currency', h.currency, 'expires_at', h.expires_at,
         'status', CASE WHEN h.status = 'ACTIVE' AND (
                 SELECT count(*) FROM concert_seats s
                 WHERE s.id = ANY (h.seat_ids) AND s.hold_id = h.id AND s.held_until > clock_timestamp()
             ) < cardinality(h.seat_ids) THEN 'expired' ELSE lower(h.status::text) END)
-    FROM seat_holds h WHERE h.id = p_hold AND h.user_id = p_user
-$$;
+    FROM seat_holds h WHERE h.id = p_hold AND h.user_id = p_user);
+END $$;
 
 -- Gives the seats of a hold back. Returns {"outcome": "released", "schedule_id", "seats"} (also when the
 -- hold had ended before; then no seats) | hold-unknown | hold-paid. Locks: seats by id → hold.

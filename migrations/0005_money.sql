@@ -1,14 +1,15 @@
 -- Paying for a hold and charging a wallet, one call each.
 
 -- The reservation made of a hold, or null.
-CREATE FUNCTION reservation_of(p_user bigint, p_reservation uuid) RETURNS jsonb LANGUAGE sql STABLE AS $$
-    SELECT jsonb_build_object(
+CREATE FUNCTION reservation_of(p_user bigint, p_reservation uuid) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT jsonb_build_object(
         'reservation_id', r.id, 'hold_id', r.hold_id, 'schedule_id', r.schedule_id, 'lines', r.lines,
         'amount', r.amount, 'currency', r.currency, 'created_at', r.created_at,
         'payment_id', p.id, 'method', p.method)
     FROM reservations r JOIN payments p ON p.reservation_id = r.id
-    WHERE r.id = p_reservation AND r.user_id = p_user
-$$;
+    WHERE r.id = p_reservation AND r.user_id = p_user);
+END $$;
 
 -- Turns a live hold of p_user into a reservation paid from the wallet. p_token: null, or
 -- {"audience", "generation", "subject", "session_at_s", "jti"}; p_max_purchases per token, 0 for no limit.

@@ -35,7 +35,7 @@ pub enum Locked {
 
 /// Why the lock could not be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("redis.url is not a Redis URL (expected redis://HOST:PORT/): {0}")]
+#[error("redis.url is not a Redis URL (expected redis://HOST:PORT/)")]
 pub struct LockSetupError(#[from] redis::RedisError);
 
 /// The seat locks of one Redis, or of none.

@@ -24,11 +24,11 @@ use crate::{admin, http, listener};
 /// Between tidyings of expired idempotency keys; each removes a bounded number.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
 
-/// Why the service did not start. One sentence each: what is wrong and what to do.
+/// Why the service did not start: with its sources one sentence, what is wrong and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The database is not there, or not ready.
-    #[error("database.url: {0}")]
+    #[error("database.url")]
     Database(#[from] LedgerError),
     /// The Redis URL is none.
     #[error(transparent)]
@@ -37,20 +37,20 @@ pub enum StartError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// A key URL is none.
-    #[error("jwks_url: {0}")]
+    #[error("jwks_url")]
     Keys(#[from] JwksError),
     /// An address is taken.
-    #[error("{key} {address}: {source}; choose another address or stop what listens there")]
+    #[error("{key} {address}: {cause}; choose another address or stop what listens there")]
     Bind {
         /// Which setting.
         key: &'static str,
         /// Which address.
         address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
+        /// Why. Said in the sentence, so not a source: the chain would say it twice.
+        cause: std::io::Error,
     },
     /// Two metrics of one name.
-    #[error("metrics: {0}")]
+    #[error("metrics")]
     Metrics(#[from] prometheus::Error),
 }
 
@@ -151,7 +151,7 @@ struct Bound {
 }
 
 async fn bind(key: &'static str, address: SocketAddr) -> Result<Bound, StartError> {
-    let failed = |source| StartError::Bind { key, address, source };
+    let failed = |cause| StartError::Bind { key, address, cause };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;
     Ok(Bound { listener, addr })

@@ -64,6 +64,8 @@ async fn refused_starts_say_what_is_wrong_in_one_sentence() {
         let said = output.stderr.clone();
         assert_eq!(output.status.code(), Some(code), "{said}");
         assert!(said.contains(sentence), "{sentence:?} is not in {said:?}");
+        assert!(code == 64 || said.lines().count() == 1, "one sentence: {said}");
+        assert_eq!(said.matches(sentence).count(), 1, "said once: {said}");
         for never in ["panicked", "backtrace", "hidden-word"] {
             assert!(!said.contains(never), "{said}");
         }
