@@ -4,8 +4,10 @@
 //! so a lone request waits a moment and a crowd shares a round trip. Must not know what is asked.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::store::{MAX_BATCH, StoreError};
@@ -92,7 +94,12 @@ impl<Q, A> BatchQueue<Q, A> {
             if questions.is_empty() {
                 continue;
             }
-            settle(waiters, call(questions).await);
+            // A fault of ours costs this batch, not every batch after it.
+            let answers = AssertUnwindSafe(call(questions)).catch_unwind().await;
+            settle(
+                waiters,
+                answers.unwrap_or_else(|_| Err(StoreError::Unavailable("a fault in the proxy".to_owned()))),
+            );
         }
     }
 }
@@ -133,6 +140,18 @@ mod tests {
         drop(asker);
         server.await.unwrap();
         assert_eq!(calls.load(std::sync::atomic::Ordering::Relaxed), 3, "2,500 questions in batches of at most 1,000");
+    }
+
+    #[tokio::test]
+    async fn a_fault_costs_its_batch_and_not_the_next() {
+        let (asker, queue) = batcher::<u64, u64>();
+        let server = tokio::spawn(queue.serve(|batch: Vec<u64>| async move {
+            assert_ne!(batch, [1], "planted");
+            Ok(batch)
+        }));
+        assert_eq!(asker.ask(1).await, Err(Unanswered::Unavailable));
+        assert_eq!(asker.ask(2).await, Ok(2));
+        server.abort();
     }
 
     #[tokio::test]

@@ -1,9 +1,11 @@
 //! The keeper: ticks, looks, recovers. The one task of a node that moves a room forward.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::{Clock, Room};
@@ -55,6 +57,8 @@ pub(super) struct Keeper {
     last_everything: Option<Instant>,
     /// Since when the store is known to have lost the room, while this node knows nothing either.
     lost_since: Option<Instant>,
+    /// What the last failed round said, so that a new reason is logged and the same one not again.
+    trouble: Option<String>,
     /// Draws the id of a new life.
     draw: fn() -> u32,
 }
@@ -70,6 +74,7 @@ impl Keeper {
             last_snapshot: None,
             last_everything: None,
             lost_since: None,
+            trouble: None,
             draw,
         }
     }
@@ -77,7 +82,10 @@ impl Keeper {
     /// Runs for as long as the room exists.
     pub(super) async fn run(mut self) {
         loop {
-            let pause = match self.round().await {
+            // A fault of ours must not end admissions for good: the next round begins anew.
+            let round = AssertUnwindSafe(self.round()).catch_unwind().await;
+            let round = round.unwrap_or_else(|_| Err(StoreError::Unavailable("a fault in the proxy".to_owned())));
+            let pause = match round {
                 Ok(()) => {
                     self.answered();
                     self.pause()
@@ -241,7 +249,8 @@ impl Keeper {
         self.room().proof.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    fn answered(&self) {
+    fn answered(&mut self) {
+        self.trouble = None;
         if self.room().silent_since_ms.swap(0, Ordering::Relaxed) != 0 {
             tracing::warn!(room = %self.room().name, "the store answers again");
         }
@@ -250,12 +259,15 @@ impl Keeper {
     fn silent(&mut self, error: &StoreError) {
         // After every silence something may have been lost: look again, remember again.
         self.last_snapshot = None;
-        tracing::debug!(room = %self.room().name, %error, "a round failed");
+        let why = error.to_string();
+        if self.trouble.as_ref() != Some(&why) {
+            tracing::error!(room = %self.room().name, why, "the store does not answer; nobody new is let in, sessions go on");
+            self.trouble = Some(why);
+        }
         let now = (self.work.clock)().max(1);
         let room = self.room();
-        if room.silent_since_ms.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            tracing::error!(room = %room.name, %error, "the store does not answer; nobody new is let in, sessions go on");
-        }
+        // The first moment of silence counts, so a later one changes nothing.
+        let _since = room.silent_since_ms.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
         room.set_view(room.view.load().gone_stale());
     }
 }

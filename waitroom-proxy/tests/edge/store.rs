@@ -165,3 +165,26 @@ async fn refused_a_taken_address_in_one_sentence() {
     assert_eq!(status, Some(1), "{log}");
     assert!(log.contains("cannot listen on") && !log.contains("panicked"), "{log}");
 }
+
+#[tokio::test]
+async fn f4_stalls_in_quick_succession_do_not_stop_admission_for_good() {
+    let (origin, redis) = (Origin::start().await.unwrap(), PrivateRedis::start().await.unwrap());
+    let wire = Wire::to(redis.addr()).await.unwrap();
+    let proxy = on_redis(&origin, &redis.url_via(wire.addr()), &room("rate_per_s = 50\nburst = 2")).await;
+    for round in 0..6 {
+        proxy.exhaust().await;
+        let mut jar = Jar::default();
+        jar.take(&proxy.request("GET", "/queue/status?room=concert", &[]).await);
+        // Longer than a call may take, in ways that differ: nothing passes, replies get lost, everything is late.
+        match round % 3 {
+            0 => wire.blackhole().await.unwrap(),
+            1 => wire.lose_replies().await.unwrap(),
+            _ => wire.delay(std::time::Duration::from_millis(150)).await.unwrap(),
+        }
+        testbed::wait::until("the silence is noticed", PATIENCE, async || proxy.look("/readyz").await.status == 503)
+            .await
+            .unwrap();
+        wire.mend().await.unwrap();
+        proxy.poll_until(&mut jar, |status| status["state"] == "admitted").await;
+    }
+}
