@@ -1,7 +1,9 @@
 //! The contract of the edge, spoken to the real binary over real sockets.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod contract;
 mod harness;
+mod operators;
 mod refused;
 mod reload;
 mod store;
