@@ -66,6 +66,7 @@ impl RedisStore {
     async fn call(&self, room: &RoomName, order: Order, call: ScriptInvocation<'_>) -> Result<Reply, StoreError> {
         let live = self.link.connect().await?;
         if order == Order::AfterRecovery && self.recovered_on(room) != Some(live.number) {
+            self.link.unused();
             return Err(StoreError::Lost);
         }
         Reply::read(self.link.exchange(live, Request::Script(call)).await?)

@@ -39,6 +39,13 @@ impl Breaker {
         }
     }
 
+    /// A call that was permitted was not made after all: the next one may be the probe in its place.
+    pub(super) fn unused(&self, now: Instant) {
+        if let Some((retry_at, _)) = &mut self.state().open {
+            *retry_at = now;
+        }
+    }
+
     pub(super) fn succeeded(&self) {
         *self.state() = State::default();
     }
@@ -59,6 +66,17 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_probe_that_was_not_made_is_given_back() {
+        let (breaker, start) = (Breaker::default(), Instant::now());
+        breaker.failed(start, "gone".to_owned());
+        breaker.failed(start, "gone".to_owned());
+        let later = start + PROBE_EVERY;
+        assert_eq!(breaker.permit(later), Ok(()));
+        breaker.unused(later);
+        assert_eq!(breaker.permit(later), Ok(()), "or nobody would ever find out that the server is back");
+    }
 
     #[test]
     fn one_failure_is_forgiven_and_two_open_it_for_one_probe_at_a_time() {

@@ -89,6 +89,11 @@ impl Link {
         Ok((slot.number, connection))
     }
 
+    /// The connection is there, but nothing was sent on it: somebody else may find out whether it works.
+    pub(super) fn unused(&self) {
+        self.breaker.unused(Instant::now());
+    }
+
     /// Sends one request and waits for its answer.
     pub(super) async fn exchange(&self, live: Live, request: Request<'_>) -> Result<Value, StoreError> {
         let Live { number, mut connection, deadline } = live;
