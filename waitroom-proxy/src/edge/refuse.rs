@@ -108,7 +108,9 @@ mod tests {
         assert_eq!(look(b"GET / HTTP/1.1\r\nA: b\n\r\n", &none), Err(Refused::BareLineFeed));
         assert_eq!(look(&[b'a'; MAX_HEAD_BYTES + 1], &none), Err(Refused::TooLarge));
         let mut many = HeaderMap::new();
-        (0..=MAX_FIELDS).for_each(|_| drop(many.append("a", HeaderValue::from_static("b"))));
+        for _ in 0..=MAX_FIELDS {
+            many.append("a", HeaderValue::from_static("b"));
+        }
         assert_eq!(look(b"", &many), Err(Refused::TooLarge));
     }
 

@@ -10,38 +10,38 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// Longest that anything here may take; reached only by what is broken.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A proxy under test.
-pub struct Proxy {
-    pub process: Child,
-    pub visitors: SocketAddr,
-    pub operators: SocketAddr,
-    pub config: std::path::PathBuf,
+pub(crate) struct Proxy {
+    pub(crate) process: Child,
+    pub(crate) visitors: SocketAddr,
+    pub(crate) operators: SocketAddr,
+    pub(crate) config: std::path::PathBuf,
     _folder: Scratch,
 }
 
 /// A response, as it came.
 #[derive(Debug)]
-pub struct Response {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: String,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
 }
 
 /// A room of the config: `{origin}` stands for the origin's address.
-pub fn room(more: &str) -> String {
+pub(crate) fn room(more: &str) -> String {
     format!("[[rooms]]\nname = \"concert\"\nupstreams = [\"{{origin}}\"]\n{more}\n")
 }
 
 impl Proxy {
     /// Starts with `rooms` (TOML) and the memory store.
-    pub async fn start(origin: &Origin, rooms: &str) -> Self {
+    pub(crate) async fn start(origin: &Origin, rooms: &str) -> Self {
         Self::start_with(origin, "", rooms).await
     }
 
     /// Starts with more of the config in front of the rooms.
-    pub async fn start_with(origin: &Origin, top: &str, rooms: &str) -> Self {
+    pub(crate) async fn start_with(origin: &Origin, top: &str, rooms: &str) -> Self {
         let (folder, config) = config(origin, top, rooms);
         let process = program(&config).start().unwrap();
         let visitors = address(&process, "visitors: http://").await;
@@ -52,7 +52,7 @@ impl Proxy {
     }
 
     /// Starts what must not start: its exit status and all it said.
-    pub async fn fails_to_start(origin: &Origin, top: &str, rooms: &str) -> (Option<i32>, String) {
+    pub(crate) async fn fails_to_start(origin: &Origin, top: &str, rooms: &str) -> (Option<i32>, String) {
         let (_folder, config) = config(origin, top, rooms);
         let process = program(&config).start().unwrap();
         let status = process.wait(PATIENCE).await.unwrap();
@@ -60,7 +60,7 @@ impl Proxy {
     }
 
     /// Sends the same request many times over a few connections that are kept.
-    pub async fn repeat(&self, request: &str, times: u64) {
+    pub(crate) async fn repeat(&self, request: &str, times: u64) {
         const CONNECTIONS: u64 = 8;
         let workers = (0..CONNECTIONS).map(|_| async {
             let mut stream = TcpStream::connect(self.visitors).await.unwrap();
@@ -81,13 +81,13 @@ impl Proxy {
     }
 
     /// Sends a request with these fields and no body.
-    pub async fn request(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Response {
+    pub(crate) async fn request(&self, method: &str, path: &str, fields: &[(&str, &str)]) -> Response {
         let fields: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         self.raw(&format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{fields}\r\n")).await
     }
 
     /// A browser's request for a page.
-    pub async fn page(&self, path: &str, cookies: &str) -> Response {
+    pub(crate) async fn page(&self, path: &str, cookies: &str) -> Response {
         let mut fields = vec![("Accept", "text/html,*/*;q=0.8")];
         if !cookies.is_empty() {
             fields.push(("Cookie", cookies));
@@ -96,12 +96,12 @@ impl Proxy {
     }
 
     /// Sends bytes and reads to the end.
-    pub async fn raw(&self, bytes: &str) -> Response {
+    pub(crate) async fn raw(&self, bytes: &str) -> Response {
         Response::parse(&exchange(self.visitors, bytes.as_bytes()).await)
     }
 
     /// An operator's order.
-    pub async fn order(&self, path: &str) -> Response {
+    pub(crate) async fn order(&self, path: &str) -> Response {
         let request = format!(
             "POST {path} HTTP/1.1\r\nHost: {}\r\nX-Waitroom-Admin: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
             self.operators
@@ -110,13 +110,17 @@ impl Proxy {
     }
 
     /// What operators see.
-    pub async fn look(&self, path: &str) -> Response {
+    pub(crate) async fn look(&self, path: &str) -> Response {
         let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.operators);
         Response::parse(&exchange(self.operators, request.as_bytes()).await)
     }
 
     /// Polls until the status is as wanted; the cookies of the last answer count.
-    pub async fn poll_until(&self, jar: &mut Jar, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    pub(crate) async fn poll_until(
+        &self,
+        jar: &mut Jar,
+        wanted: impl Fn(&serde_json::Value) -> bool,
+    ) -> serde_json::Value {
         let began = std::time::Instant::now();
         loop {
             let response = self.request("GET", "/queue/status?room=concert", &[("Cookie", &jar.header())]).await;
@@ -132,7 +136,7 @@ impl Proxy {
     }
 
     /// Takes every turn there is by the fast lane, so that the next visitor must wait.
-    pub async fn exhaust(&self) {
+    pub(crate) async fn exhaust(&self) {
         for _ in 0..10_000 {
             if self.request("GET", "/taken", &[]).await.status == 429 {
                 return;
@@ -175,7 +179,7 @@ async fn address(process: &Child, prefix: &str) -> SocketAddr {
 }
 
 /// Sends bytes, reads until the other side closes.
-pub async fn exchange(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
+pub(crate) async fn exchange(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let talk = async {
         let mut stream = TcpStream::connect(to).await.unwrap();
         stream.write_all(bytes).await.unwrap();
@@ -188,7 +192,7 @@ pub async fn exchange(to: SocketAddr, bytes: &[u8]) -> Vec<u8> {
 }
 
 impl Response {
-    pub fn parse(bytes: &[u8]) -> Self {
+    pub(crate) fn parse(bytes: &[u8]) -> Self {
         let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap_or_else(|| {
             panic!("no response: {:?}", String::from_utf8_lossy(bytes));
         });
@@ -202,27 +206,27 @@ impl Response {
         Self { status, headers, body: String::from_utf8_lossy(&bytes[end + 4..]).into_owned() }
     }
 
-    pub fn all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str()).collect()
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         let all = self.all(name);
         assert_eq!(all.len(), 1, "{name} in {self:?}");
         all[0]
     }
 
-    pub fn json(&self) -> serde_json::Value {
+    pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 }
 
 /// A browser's cookies.
 #[derive(Clone, Debug, Default)]
-pub struct Jar(pub std::collections::BTreeMap<String, String>);
+pub(crate) struct Jar(pub(crate) std::collections::BTreeMap<String, String>);
 
 impl Jar {
-    pub fn take(&mut self, response: &Response) {
+    pub(crate) fn take(&mut self, response: &Response) {
         for cookie in response.all("set-cookie") {
             let (pair, attributes) = cookie.split_once(';').unwrap();
             let (name, value) = pair.split_once('=').unwrap();
@@ -234,7 +238,7 @@ impl Jar {
         }
     }
 
-    pub fn header(&self) -> String {
+    pub(crate) fn header(&self) -> String {
         self.0.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 }
