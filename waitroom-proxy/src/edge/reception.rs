@@ -197,17 +197,19 @@ impl Counter<'_> {
     }
 
     fn begin(&self, vid: Vid, seq: u64, expires_at_ms: u64, provisional: bool) -> Reception {
-        let began_s = self.now_ms / 1_000;
         let settings = self.room.settings();
+        let now_s = self.now_ms / 1_000;
+        let epoch = self.room.view().epoch;
+        let began_s = self.mint.began(self.room.name().as_str(), epoch, seq, now_s, settings.session_max.as_secs());
         let lasts = if provisional { PROVISIONAL } else { settings.session_ttl };
         self.room.note_session();
         let session = Session {
-            epoch: self.room.view().epoch,
+            epoch,
             vid,
             seq,
             began_s,
             // The store's clock decides when the slot is free; ours, what the token says. The earlier holds.
-            expires_s: (expires_at_ms / 1_000).min(began_s + lasts.as_secs().max(1)).max(began_s + 1),
+            expires_s: (expires_at_ms / 1_000).min(now_s + lasts.as_secs().max(1)).max(now_s + 1),
             provisional,
         };
         self.signed(session)
