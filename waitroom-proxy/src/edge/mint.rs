@@ -10,7 +10,7 @@ use ring::digest;
 use crate::credentials::Credentials;
 use crate::seal::Sealer;
 use crate::session::Session;
-use crate::store::Epoch;
+use crate::store::{Epoch, Vid};
 use crate::ticket::Ticket;
 
 /// Verified bare tokens that are remembered, in all shards together. An Ed25519 check costs some 70 µs.
@@ -65,6 +65,19 @@ impl Mint {
     /// When the document can't be written as JSON, which no key ring can cause.
     pub fn jwks(&self) -> serde_json::Result<Vec<u8>> {
         serde_json::to_vec(&self.ring.jwks())
+    }
+
+    /// The most bytes that a session's cookie can have in this room.
+    ///
+    /// # Errors
+    /// As [`Mint::sign`].
+    pub fn longest_cookie(&self, room: &str) -> Result<usize, queue_token::SignError> {
+        let epoch = Epoch { generation: u64::MAX, life: u32::MAX };
+        let vid = Vid([u8::MAX; 12]);
+        let (seq, began_s, expires_s) = (u64::MAX, u64::from(u32::MAX), u64::from(u32::MAX) + 1);
+        let session = Session { epoch, vid, seq, began_s, expires_s, provisional: true };
+        let token = self.ring.sign(&session.claims(&self.issuer, room, began_s, u64::MAX))?;
+        Ok(session.seal(&self.sealer, room, &token).len())
     }
 
     /// The sealer of tickets.
@@ -174,6 +187,17 @@ mod tests {
     use queue_token::SigningKey;
 
     use super::*;
+
+    #[test]
+    fn refused_issuers_that_make_cookies_too_long() {
+        let cookie = |issuer: usize, room: usize| {
+            let ring = KeyRing::new(vec![SigningKey::generate_ed25519("k".repeat(16)).unwrap()]).unwrap();
+            let sealer = Sealer::new([[1; 32].as_slice()]).unwrap();
+            Mint::new(ring, "i".repeat(issuer), sealer).longest_cookie(&"r".repeat(room)).unwrap()
+        };
+        assert!(cookie(32, 64) <= crate::seal::MAX_SEALED, "{}", cookie(32, 64));
+        assert!(cookie(300, 64) > crate::seal::MAX_SEALED);
+    }
 
     #[test]
     fn claiming_again_does_not_begin_again() {

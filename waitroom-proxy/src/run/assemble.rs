@@ -12,7 +12,7 @@ use crate::edge::upstream::{UpstreamError, UpstreamServer, UpstreamSettings, Ups
 use crate::page::WaitingPage;
 use crate::room::Room;
 use crate::room::settings::RoomSettings;
-use crate::seal::{SealError, Sealer};
+use crate::seal::{MAX_SEALED, SealError, Sealer};
 use crate::store::{Limits, RoomName};
 
 /// Why a checked config can't be put to work.
@@ -26,6 +26,12 @@ pub(super) enum AssembleError {
     Seal(#[from] SealError),
     #[error("the waiting page of room {0} can't be used: line {1}: {2}")]
     Page(RoomName, usize, String),
+    #[error(
+        "a session's cookie for room {0} would take {1} bytes, more than the {MAX_SEALED} that are looked at; use a shorter tokens.issuer, key id or room name"
+    )]
+    CookieTooLong(RoomName, usize),
+    #[error("a token can't be signed: {0}")]
+    Sign(#[from] queue_token::SignError),
     #[error("the public keys can't be written: {0}")]
     Jwks(#[from] serde_json::Error),
 }
@@ -99,6 +105,12 @@ pub(super) fn site(config: &Config, mint: Arc<Mint>, kept: Kept<'_>) -> Result<S
         })?;
         let home = room.paths.first().map_or("/", String::as_str);
         pages.push(Arc::new(page.for_room(room.name.as_str(), home)));
+    }
+    for room in &config.rooms {
+        let length = mint.longest_cookie(room.name.as_str())?;
+        if length > MAX_SEALED {
+            return Err(AssembleError::CookieTooLong(room.name.clone(), length));
+        }
     }
     let jwks = mint.jwks()?.into();
     let rules: Vec<RoomRule> = config.rooms.iter().map(rule).collect();
