@@ -196,7 +196,7 @@ mod tests {
             Mint::new(ring, "i".repeat(issuer), sealer).longest_cookie(&"r".repeat(room)).unwrap()
         };
         assert!(cookie(32, 64) <= crate::seal::MAX_SEALED, "{}", cookie(32, 64));
-        assert!(cookie(400, 64) > crate::seal::MAX_SEALED);
+        assert!(cookie(330, 64) > crate::seal::MAX_SEALED);
     }
 
     #[test]
