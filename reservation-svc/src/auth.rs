@@ -1,5 +1,6 @@
 //! Who is asking: users by their bearer token, admitted visitors by their queue token. Knows no web framework.
 
+pub mod demo;
 pub mod jwks;
 pub mod queue;
 pub mod users;

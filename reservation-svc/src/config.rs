@@ -31,6 +31,8 @@ pub struct Config {
     pub queue: Option<QueueGateSettings>,
     /// How users' tokens are checked.
     pub users: UserKeys,
+    /// Whoever asks becomes one of the demo's users. Only on loopback.
+    pub demo_login: bool,
     /// What one hold may be.
     pub holds: HoldRules,
 }
@@ -131,6 +133,7 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
     }
     let queue = queue(reader, needs);
     let users = users(reader, needs);
+    let demo_login = demo_login(reader, listen, &users);
     let lock = reader.flag("holds.lock_seats_in_redis", true);
     let holds = HoldRules {
         ttl: Duration::from_secs(u64::from(reader.whole("holds.ttl_s", 300, 1..=86_400))),
@@ -145,6 +148,7 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
         redis_url: (lock && !redis_url.is_empty()).then(|| redis_url.into()),
         queue,
         users,
+        demo_login,
         holds,
     }
 }
@@ -182,6 +186,19 @@ fn users(reader: &mut Reader, needs: Needs) -> UserKeys {
         _ => {}
     }
     if jwks.is_empty() { UserKeys::SecretFile(file.into()) } else { UserKeys::JwksUrl(jwks) }
+}
+
+/// Gives users away for nothing: never where others than this machine could ask.
+fn demo_login(reader: &mut Reader, listen: SocketAddr, users: &UserKeys) -> bool {
+    const KEY: &str = "users.demo_login";
+    let on = reader.flag(KEY, false);
+    if on && !listen.ip().is_loopback() {
+        reader.mistake(KEY, "lets anybody act as a user, so it needs a loopback server.listen such as 127.0.0.1:9000");
+    }
+    if on && matches!(users, UserKeys::JwksUrl(_)) {
+        reader.mistake(KEY, "signs tokens, so it needs users.hs256_secret_file");
+    }
+    on
 }
 
 fn url(reader: &mut Reader, key: &str, value: &str) {
@@ -277,6 +294,18 @@ mod tests {
         let config = parse(&text, overrides(None), Needs::Everything).unwrap();
         assert_eq!((config.listen.port(), config.holds.max_seats), (2, 2));
         assert_eq!(config.queue.unwrap().audiences, ["a", "b"]);
+    }
+
+    #[test]
+    fn refused_demo_login_that_others_could_reach() {
+        let with = |more: &str| mistakes(&format!("{GOOD}\ndemo_login = true\n{more}"));
+        assert_eq!(with(""), [""; 0]);
+        assert_eq!(with("[server]\nlisten = \"[::1]:9000\""), [""; 0]);
+        for listen in ["0.0.0.0:9000", "[::]:9000", "192.168.0.2:9000"] {
+            assert_eq!(with(&format!("[server]\nlisten = {listen:?}")), ["users.demo_login"], "{listen}");
+        }
+        let keys = GOOD.replace("hs256_secret_file = \"users.key\"", "jwks_url = \"https://id.example/keys\"");
+        assert_eq!(mistakes(&format!("{keys}\ndemo_login = true")), ["users.demo_login"]);
     }
 
     #[test]

@@ -3,10 +3,12 @@
 pub mod body;
 pub mod caller;
 pub mod catalogue;
+pub mod demo;
 pub mod holds;
 pub mod idempotency;
 pub mod object;
 pub mod openapi;
+pub mod page;
 pub mod paging;
 pub mod problem;
 pub mod reservations;
@@ -27,6 +29,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
 
+use crate::auth::demo::DemoLogin;
 use crate::auth::queue::QueueGate;
 use crate::auth::users::UserGate;
 use crate::booking::{Booking, HoldRules};
@@ -47,6 +50,8 @@ pub struct App {
     pub users: UserGate,
     /// Whether they came through the waiting room; `None`: not asked.
     pub queue: Option<QueueGate>,
+    /// Tokens for visitors of a demo; `None`: everybody has to bring one.
+    pub demo: Option<DemoLogin>,
     /// What one hold may be.
     pub holds: HoldRules,
     /// Counters.
@@ -55,7 +60,7 @@ pub struct App {
 
 /// The service as one router.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let routes = Router::new()
         .route("/concerts", get(catalogue::concerts))
         .route("/concerts/{id}/schedules", get(catalogue::schedules))
         .route("/schedules/{id}/seats", get(catalogue::seats))
@@ -66,7 +71,11 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/wallet", get(wallet::read))
         .route("/wallet/charges", post(wallet::charge))
         .route("/wallet/transactions", get(wallet::transactions))
-        .merge(openapi::router())
+        .merge(page::router())
+        .merge(openapi::router());
+    // Where it is off, the path is as unknown as any other.
+    let routes = if app.demo.is_some() { routes.route("/demo/login", post(demo::login)) } else { routes };
+    routes
         .fallback(|| async { Problem::new(Kind::NotFound, "There is nothing at this path.") })
         .method_not_allowed_fallback(|| async {
             Problem::new(Kind::MethodNotAllowed, "This path does not take this method; see Allow.")

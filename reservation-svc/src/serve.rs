@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::auth::demo::{DEMO_USERS, DemoLogin};
 use crate::auth::jwks::JwksError;
 use crate::auth::queue::QueueGate;
 use crate::auth::users::UserGate;
@@ -72,10 +73,20 @@ impl Service {
     /// Starts everything, or says why not. Does not wait for the proxy, whose keys may come later.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
-        let users = match &config.users {
-            UserKeys::SecretFile(path) => UserGate::with_secret(&secrets::hs256_secret(path)?),
-            UserKeys::JwksUrl(url) => UserGate::with_jwks(url)?,
+        let (users, demo) = match &config.users {
+            UserKeys::SecretFile(path) => {
+                let secret = secrets::hs256_secret(path)?;
+                (UserGate::with_secret(&secret), config.demo_login.then(|| DemoLogin::new(secret)))
+            }
+            UserKeys::JwksUrl(url) => (UserGate::with_jwks(url)?, None),
         };
+        if demo.is_some() {
+            let (first, last) = DEMO_USERS.into_inner();
+            tracing::warn!(
+                "users.demo_login is on: WHOEVER ASKS is signed in as one of the users {first} to {last} and pays \
+                 with their money. For demos on this machine only, never for real users"
+            );
+        }
         let queue = config.queue.clone().map(QueueGate::new).transpose()?;
         let lock = match &config.redis_url {
             Some(url) => SeatLock::at(url.expose_secret(), metrics.clone())?,
@@ -101,7 +112,7 @@ impl Service {
         background.spawn(tidy(ledger.clone()));
 
         let booking = Booking::new(ledger.clone(), lock, metrics.clone());
-        let app = Arc::new(App { booking, ledger: ledger.clone(), users, queue, holds: config.holds, metrics });
+        let app = Arc::new(App { booking, ledger: ledger.clone(), users, queue, demo, holds: config.holds, metrics });
         Ok(Self::serve(app, public, admin, background))
     }
 

@@ -72,6 +72,6 @@ fn bearer(value: &str) -> Option<&str> {
 }
 
 /// Seconds since 1970.
-fn now_s() -> u64 {
+pub(super) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

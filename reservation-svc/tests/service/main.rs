@@ -9,6 +9,7 @@ mod holds;
 mod input;
 mod keys;
 mod money;
+mod page;
 mod payments;
 mod process;
 mod rules;

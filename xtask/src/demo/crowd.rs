@@ -11,6 +11,9 @@ use testbed::process::{Child, Signal};
 use super::Options;
 use super::site::{Site, program};
 
+/// Whom the crowd acts for: not the last hundred, whom people in browsers become (users.demo_login).
+const USERS: &str = "1-900";
+
 /// Share of visitors who buy; the others only look.
 const BUY_RATIO: &str = "0.8";
 
@@ -53,6 +56,7 @@ impl Crowd {
             .args(["run", "--url", &format!("http://{}", site.addresses().visitors)])
             .args(["--visitors", &options.crowd.to_string(), "--arrive", &arrive.to_string()])
             .args(["--buy-ratio", BUY_RATIO, "--audit-url", &format!("http://{}", site.addresses().service)])
+            .args(["--users", USERS])
             .arg("--users-secret")
             .arg(site.files().users_key())
             // Its progress would stand between the lines of the graph.

@@ -100,6 +100,7 @@ seal_keys = [{{ kid = "s1", file = "secrets/s1.key" }}]
 [[rooms]]
 name = "concert"
 paths = ["/"]
+bypass_paths = ["/assets/"]
 upstreams = ["{service}"]
 rate_per_s = {rate:?}
 max_active = {max_active}
@@ -125,6 +126,8 @@ jwks_url = "http://{visitors}/.well-known/jwks.json"
 
 [users]
 hs256_secret_file = {users_key:?}
+# Whoever opens the page becomes one of the users 901 to 1000; the crowd are the others.
+demo_login = true
 "#
     )
 }

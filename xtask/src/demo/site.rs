@@ -126,7 +126,8 @@ impl Site {
         let config = self.files.proxy_config();
         let crowd = if options.no_crowd { "nobody is sent".to_owned() } else { format!("{} come", options.crowd) };
         format!(
-            "\n  join the queue   http://{visitors}/docs\n  \
+            "\n  join the queue   http://{visitors}/\n  \
+             API              http://{visitors}/docs\n  \
              rooms            http://{admin}/admin/rooms\n  \
              metrics          http://{admin}/metrics   http://{service_admin}/metrics\n  \
              config           {}\n                   \

@@ -1,0 +1,40 @@
+// What the visitor bought.
+
+import { call } from "../api.js";
+import { button, el, heading, notice } from "../dom.js";
+import { count, moment, money } from "../format.js";
+import { refreshBalance } from "../user.js";
+
+/** Seats with their prices and the sum. */
+export function lines({ lines, amount, currency }) {
+  const row = ({ seat, section, price }) => el("tr", {}, el("th", { scope: "row", text: seat }), el("td", { text: section }), el("td", { text: money(price, currency) }));
+  return el("table", { class: "lines" },
+    el("caption", { class: "hidden", text: "Seats and prices" }),
+    el("thead", {}, el("tr", {}, ["Seat", "Section", "Price"].map((text) => el("th", { scope: "col", text })))),
+    el("tbody", {}, lines.map(row)),
+    el("tfoot", {}, el("tr", {}, el("th", { scope: "row", colspan: "2", text: "Together" }), el("td", { text: money(amount, currency) }))));
+}
+
+export async function tickets(main) {
+  const cards = el("ul", { class: "cards" });
+  const more = button("Show more", () => page(more.dataset.cursor), { hidden: true });
+  const page = async (cursor) => {
+    const { reservations, next_cursor } = await call("GET", `/reservations?limit=20${cursor ? `&cursor=${cursor}` : ""}`);
+    cards.append(...reservations.map((reservation) => card(reservation)));
+    more.hidden = !next_cursor;
+    more.dataset.cursor = next_cursor ?? "";
+    return reservations.length;
+  };
+  const found = await page("");
+  const none = el("p", { class: "card" }, "You have no tickets yet. ", el("a", { href: "#/", text: "See what’s on" }));
+  main.replaceChildren(heading("My tickets"), found ? cards : none, more);
+}
+
+function card(reservation) {
+  const { reservation_id, seats, status, created_at } = reservation;
+  const made = el("li", {}, el("article", { class: "ticket", "data-state": status },
+    el("h2", { text: seats.join(", ") }),
+    el("p", { class: "state", text: `${status === "cancelled" ? "Cancelled, money given back" : "Paid"} · bought ${moment(created_at)}` }),
+    el("details", {}, el("summary", { text: count(seats.length, "seat") + " in detail" }), lines(reservation), el("p", { class: "stub", text: `Booking ${reservation_id}` }))));
+  return made;
+}

@@ -1,0 +1,111 @@
+//! What a visitor does.
+
+use reservation_svc::auth::users;
+use reservation_svc::seat::UserId;
+use secrecy::SecretSlice;
+use testbed::browser::Browser;
+use testbed::browser::fantoccini::Locator;
+use testbed::browser::fantoccini::key::Key;
+
+use crate::site::Site;
+
+#[tokio::test]
+async fn a_visitor_chooses_holds_pays_and_sees_the_ticket() {
+    let site = Site::start(Browser::options().reduced_motion()).await;
+    site.open("").await;
+    site.until_heading("What’s on").await;
+    let user = site.ask("document.getElementById('who').textContent").await;
+    let user: i64 = user.as_str().unwrap().chars().filter(char::is_ascii_digit).collect::<String>().parse().unwrap();
+    assert!((901..=1000).contains(&user), "{user}");
+    assert_eq!(site.ask("document.getElementById('balance').textContent").await, "₩1,000,000");
+
+    site.press("Winter Light").await;
+    site.until_heading("Winter Light").await;
+    site.until("document.querySelector('.evening')").await;
+    site.browser.find(Locator::Css(".evening")).await.unwrap().click().await.unwrap();
+    site.until("document.querySelectorAll('.seats .seat').length === 1000").await;
+
+    // One seat with the mouse, one with the keyboard.
+    site.browser.find(Locator::Css("[aria-label^='B-5,']")).await.unwrap().click().await.unwrap();
+    site.until("document.querySelector('[aria-label^=\"B-5,\"]').ariaSelected === 'true'").await;
+    let cell = site.browser.find(Locator::Css("[aria-label^='B-5,']")).await.unwrap();
+    let keys: String = [Key::Down, Key::Right].iter().map(|key| char::from(*key)).chain([' ']).collect();
+    cell.send_keys(&keys).await.unwrap();
+    site.until("document.querySelector('.sum').textContent === 'B-5, C-6 · ₩330,000'").await;
+    site.press("Hold 2 seats").await;
+
+    site.until_heading("Your seats are held").await;
+    site.until("/^[45]:\\d\\d$/.test(document.getElementById('time').textContent)").await;
+    site.press("Pay ₩330,000").await;
+    site.until_heading("My tickets").await;
+    site.until("document.querySelector('.ticket h2').textContent === 'B-5, C-6'").await;
+    site.until("document.getElementById('balance').textContent === '₩670,000'").await;
+    let sold = "SELECT count(*) FROM concert_seats WHERE status = 'RESERVED' AND seat IN ('B-5', 'C-6')";
+    assert_eq!(site.database.sql(sold).await.unwrap().trim(), "2");
+    site.assert_nothing_blocked().await;
+}
+
+#[tokio::test]
+async fn a_session_that_ends_while_choosing_is_told_calmly_and_the_hold_survives() {
+    let site = Site::start(Browser::options().reduced_motion()).await;
+    site.open("#/seats/1/1").await;
+    site.browser.find(Locator::Css("[aria-label^='A-1,']")).await.unwrap().click().await.unwrap();
+    site.press("Hold 1 seat").await;
+    site.until_heading("Your seats are held").await;
+
+    site.end_sessions().await;
+    site.press("My tickets").await;
+    site.until("document.getElementById('ended').open").await;
+    let words = site.ask("document.getElementById('ended').textContent").await;
+    assert!(words.as_str().unwrap().contains("A-1 stay held until"), "{words}");
+    assert_eq!(site.ask("document.activeElement.textContent").await, "Back to the queue");
+
+    site.press("Back to the queue").await;
+    // The waiting page, until it is their turn again: then the same address, with all that was there.
+    site.until("document.documentElement.dataset.view === 'paused'").await;
+    site.resume().await;
+    site.until("document.getElementById('held').textContent.startsWith('A-1 held for you')").await;
+    site.press("A-1 held for you").await;
+    site.press("Pay ₩165,000").await;
+    site.until_heading("My tickets").await;
+    site.assert_nothing_blocked().await;
+}
+
+#[tokio::test]
+async fn seats_that_others_took_are_told_and_given_up() {
+    let site = Site::start(Browser::options().reduced_motion()).await;
+    site.open("#/seats/1/1").await;
+    site.browser.find(Locator::Css("[aria-label^='A-1,']")).await.unwrap().click().await.unwrap();
+    site.until("document.querySelector('.sum').textContent.startsWith('A-1')").await;
+    let take = "UPDATE concert_seats SET status = 'TEMPORARILY_RESERVED', hold_id = gen_random_uuid(), version = version + 1, \
+                held_until = now() + interval '1 hour' WHERE schedule_id = 1 AND seat = 'A-1'";
+    site.database.sql(take).await.unwrap();
+    // By the answer to the hold, or by the refreshed map: whichever comes first.
+    site.until("document.querySelector('[aria-label^=\"A-1,\"]').dataset.status === 'held'").await;
+    site.until("document.querySelector('.sum').textContent === 'No seat chosen yet'").await;
+    site.until("document.getElementById('notice').textContent.includes('A-1')").await;
+}
+
+#[tokio::test]
+async fn without_the_demo_a_token_is_asked_for() {
+    let site = Site::with(Browser::options().reduced_motion(), "").await;
+    site.open("#/wallet").await;
+    site.until_heading("Sign in").await;
+    assert_eq!(
+        site.ask("fetch('/demo/login', { method: 'POST' }).then((answer) => answer.status)").await,
+        404,
+        "nothing is given away"
+    );
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let secret = SecretSlice::from(vec![7; 32]);
+    let token = users::mint(&secret, UserId::new(7).unwrap(), now, 600).unwrap();
+    let field = site.browser.find(Locator::Id("token")).await.unwrap();
+    field.send_keys("not a token").await.unwrap();
+    site.press("Sign in").await;
+    site.until("document.activeElement.id === 'token'").await;
+    field.clear().await.unwrap();
+    field.send_keys(&token).await.unwrap();
+    site.browser.find(Locator::Css(".form button")).await.unwrap().click().await.unwrap();
+    site.until_heading("Wallet").await;
+    site.until("document.querySelector('.sumline').textContent === '₩1,000,000'").await;
+}
