@@ -15,7 +15,9 @@ use pingora::{Error, ErrorType, Result};
 use crate::classify::{Refusal, RouteKind};
 
 pub mod answer;
+pub mod connection;
 pub mod desk;
+pub mod events;
 pub mod forward;
 pub mod gate;
 pub mod mint;
@@ -62,6 +64,8 @@ pub enum Outcome {
     Held,
     /// A poll.
     Poll,
+    /// An event stream.
+    Stream,
 }
 
 /// The proxy.
@@ -113,10 +117,26 @@ impl Edge {
     }
 
     fn prepare(session: &mut Session, ctx: &mut Ctx) {
+        connection::head_is_whole();
         session.set_read_timeout(Some(CLIENT_PAUSE));
         session.set_write_timeout(Some(CLIENT_PAUSE));
         keep_alive(session, KEEP_ALIVE_S);
         ctx.peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+    }
+
+    async fn events(&self, session: &mut Session, ctx: &mut Ctx, events: desk::Events) -> Result<bool> {
+        match events {
+            desk::Events::Answered(desk::Answered { room, outcome, answer }) => {
+                (ctx.room, ctx.outcome) = (room, outcome);
+                keep_alive(session, KEEP_WAITING_S);
+                self.respond(session, answer).await
+            }
+            desk::Events::Open { room, polled, place } => {
+                (ctx.room, ctx.outcome) = (Some(room), Outcome::Stream);
+                let stream = events::Stream::new(&self.site, &self.clock, ctx.site.clone(), room, place);
+                stream.run(session, polled).await.map(|()| true)
+            }
+        }
     }
 
     async fn receive(&self, session: &mut Session, ctx: &mut Ctx, index: usize, kind: RouteKind) -> Result<bool> {
@@ -212,6 +232,9 @@ impl ProxyHttp for Edge {
             ctx.outcome = answered.outcome;
             keep_alive(session, KEEP_WAITING_S);
             return self.respond(session, answered.answer).await;
+        }
+        if let Some(events) = desk::events(&site, session, now_ms).await {
+            return self.events(session, ctx, events).await;
         }
         let parts = session.req_header();
         let target = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
@@ -329,6 +352,7 @@ impl ProxyHttp for Edge {
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Ctx) {
         ctx.tunnel = None;
+        connection::request_is_over();
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         if let Some(error) = error {
             tracing::debug!(%error, request_id = ctx.request_id, status, "a request failed");

@@ -15,6 +15,7 @@ pub mod room;
 pub mod run;
 pub mod seal;
 pub mod session;
+pub mod silence;
 pub mod status;
 pub mod store;
 pub mod ticket;

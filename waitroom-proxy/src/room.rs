@@ -4,7 +4,7 @@
 //! background runtime, talk to the store.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -16,12 +16,15 @@ use crate::ticket::Ticket;
 use crate::view::RoomView;
 
 pub mod batcher;
+mod beats;
 mod keeper;
+mod reaper;
 mod servers;
 pub mod settings;
 
 pub use batcher::Unanswered;
 use batcher::{BatchQueue, Batcher, batcher};
+use beats::Beats;
 use settings::RoomSettings;
 
 /// Sessions that ended here and may not have reached every proxy's snapshot; more than this at
@@ -75,8 +78,21 @@ pub struct Room {
     silent_since_ms: AtomicU64,
     /// Fast-lane entries of this node: the second in the upper half, the count in the lower.
     entered: AtomicU64,
+    /// Who waits and was heard here.
+    beats: Beats,
+    /// Event streams open here.
+    streams: AtomicUsize,
     /// Sessions that began here, for the metrics.
     sessions_begun: AtomicU64,
+}
+
+/// One open event stream.
+pub struct StreamPlace(Arc<Room>);
+
+impl Drop for StreamPlace {
+    fn drop(&mut self) {
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What the background runtime runs for a room.
@@ -125,6 +141,8 @@ impl Room {
             proof: std::sync::Mutex::new(None),
             silent_since_ms: AtomicU64::new(0),
             entered: AtomicU64::new(0),
+            beats: Beats::default(),
+            streams: AtomicUsize::new(0),
             sessions_begun: AtomicU64::new(0),
         });
         let work = RoomWork {
@@ -236,6 +254,20 @@ impl Room {
             *proof = Some((epoch, seq));
         }
         self.nudge.notify_one();
+    }
+
+    /// Notes that whoever waits at this number was heard. No lock, and no call of the store.
+    pub fn beat(&self, seq: u64) {
+        self.beats.beat(seq);
+    }
+
+    /// A place for one more event stream, unless there are as many as may be; given back when dropped.
+    #[must_use]
+    pub fn stream(self: &Arc<Self>) -> Option<StreamPlace> {
+        let most = self.settings.load().max_streams;
+        let more = |open: usize| (open < most).then_some(open + 1);
+        self.streams.try_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
+        Some(StreamPlace(self.clone()))
     }
 
     /// How long the store has been silent, `None` while it answers.

@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+mod heartbeat;
 pub mod memory;
 mod open;
 pub mod redis;
 
+pub use self::heartbeat::{Lane, NodeId, Report, Upload};
 pub use self::open::{OpenError, open};
 
 /// Most visitors one batch operation takes; more is refused before any write.
@@ -348,6 +350,27 @@ pub trait QueueStore: Send + Sync + 'static {
 
     /// Out of the line, tickets still good. Returns how many were taken out.
     async fn reap(&self, room: &RoomName, epoch: Epoch, seqs: &[u64]) -> Result<u64, StoreError>;
+
+    /// Keeps a node's report of whom it heard, and notes that the node lives.
+    async fn heartbeats(&self, room: &RoomName, epoch: Epoch, upload: &Upload) -> Result<(), StoreError>;
+
+    /// The nodes that count as live, for the one that has the lease of counting silence; `None`: another has it.
+    async fn live_nodes(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        node: NodeId,
+        lease: Duration,
+    ) -> Result<Option<Vec<NodeId>>, StoreError>;
+
+    /// What these nodes reported of a stretch of time, each in its place; `None`: nothing (yet, or any more).
+    async fn heard(
+        &self,
+        room: &RoomName,
+        lane: Lane,
+        bucket: u64,
+        nodes: &[NodeId],
+    ) -> Result<Vec<Option<Report>>, StoreError>;
 
     /// What a node needs to answer polls. Writes nothing. `epoch` `None`: any.
     async fn snapshot(&self, room: &RoomName, epoch: Option<Epoch>, detail: Detail) -> Result<RoomPicture, StoreError>;

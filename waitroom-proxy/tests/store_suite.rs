@@ -6,6 +6,8 @@
 mod bed;
 #[path = "store/contents.rs"]
 mod contents;
+#[path = "store/heartbeats.rs"]
+mod heartbeats;
 #[path = "store/line.rs"]
 mod line;
 #[path = "store/model.rs"]

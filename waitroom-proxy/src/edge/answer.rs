@@ -61,6 +61,13 @@ impl Answer {
         Self::new(status, body).field(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))
     }
 
+    /// With another body.
+    #[must_use]
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+
     /// With another field.
     #[must_use]
     pub fn field(mut self, name: HeaderName, value: HeaderValue) -> Self {
@@ -93,11 +100,35 @@ impl Answer {
             .field(VARY, HeaderValue::from_static("Origin"))
     }
 
+    /// Without a field.
+    #[must_use]
+    pub fn without(mut self, name: &HeaderName) -> Self {
+        self.fields.retain(|(field, _)| field != name);
+        self
+    }
+
     /// Cacheable after all, for this many seconds.
     #[must_use]
     pub fn cacheable(mut self, seconds: u32) -> Self {
-        self.fields.retain(|(name, _)| name != CACHE_CONTROL);
+        self = self.without(&CACHE_CONTROL);
         self.text(CACHE_CONTROL, &format!("public, max-age={seconds}"))
+    }
+
+    /// Writes the head only; a body follows piece by piece.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    pub async fn start(self, session: &mut Session) -> Result<()> {
+        drain(session).await?;
+        session.write_response_header(Box::new(self.head()?), false).await
+    }
+
+    fn head(&self) -> Result<ResponseHeader> {
+        let mut header = ResponseHeader::build(self.status, Some(self.fields.len() + 3))?;
+        for (name, value) in &self.fields {
+            header.append_header(name.clone(), value.clone())?;
+        }
+        Ok(header)
     }
 
     /// Writes it. What is left of a small request body is read first, because an unread body would
@@ -108,10 +139,7 @@ impl Answer {
     pub async fn send(self, session: &mut Session) -> Result<()> {
         drain(session).await?;
         let head_only = session.req_header().method == http::Method::HEAD;
-        let mut header = ResponseHeader::build(self.status, Some(self.fields.len() + 3))?;
-        for (name, value) in self.fields {
-            header.append_header(name, value)?;
-        }
+        let mut header = self.head()?;
         if self.status != 204 {
             header.insert_header(CONTENT_LENGTH, self.body.len())?;
         }

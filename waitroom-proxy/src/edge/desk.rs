@@ -1,4 +1,4 @@
-//! The addresses that the proxy answers itself: status, leave, JWKS, preflights.
+//! The addresses that the proxy answers itself: status, events, leave, JWKS, preflights.
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_HEADERS,
@@ -14,9 +14,12 @@ use super::reception::{Counter, Reception, Verified};
 use super::site::{Site, SiteRoom};
 use super::{Outcome, request, waiting};
 use crate::credentials::{Credentials, TICKET_HEADER, TOKEN_HEADER};
-use crate::status::State;
+use crate::room::StreamPlace;
+use crate::status::{State, Status};
+use crate::ticket::Ticket;
 
 const STATUS: &str = "/queue/status";
+const EVENTS: &str = "/queue/events";
 const LEAVE: &str = "/queue/leave";
 const JWKS: &str = "/.well-known/jwks.json";
 
@@ -123,50 +126,125 @@ fn opens(site: &Site, room: &SiteRoom, shown: &Credentials<'_>) -> bool {
     shown.header_ticket.is_some_and(|sealed| site.mint.sealer().open(Purpose::Ticket, name, sealed).is_some())
 }
 
-async fn status(site: &Site, parts: &Parts, now_ms: u64) -> Answered {
-    if request::is_preflight(parts) {
+/// The room that a request for its status is about, or the answer that there is none.
+fn room_of(site: &Site, parts: &Parts, now_ms: u64) -> Result<usize, Answered> {
+    match which(site, parts) {
+        Which::One(index) => Ok(index),
+        Which::Gone(name) => Err(own(gone(&name, now_ms))),
+        Which::Ambiguous => Err(own(Answer::problem(ProblemKind::RoomAmbiguous, None))),
+        Which::BadName => Err(own(Answer::problem(ProblemKind::BadRequest, Some("this is not a room's name")))),
+    }
+}
+
+fn own_preflight(site: &Site, parts: &Parts) -> Option<Answered> {
+    request::is_preflight(parts).then(|| {
         let origin = site.rooms.iter().find_map(|room| request::allowed_origin(&parts.headers, &room.cors_origins));
-        return own(preflight(&parts.headers, origin));
+        own(preflight(&parts.headers, origin))
+    })
+}
+
+fn only(methods: &'static str) -> Answered {
+    own(Answer::problem(ProblemKind::MethodNotAllowed, None).field(ALLOW, HeaderValue::from_static(methods)))
+}
+
+async fn status(site: &Site, parts: &Parts, now_ms: u64) -> Answered {
+    if let Some(answered) = own_preflight(site, parts) {
+        return answered;
     }
     if !matches!(parts.method, Method::GET | Method::HEAD) {
-        return own(
-            Answer::problem(ProblemKind::MethodNotAllowed, None).field(ALLOW, HeaderValue::from_static("GET, HEAD"))
-        );
+        return only("GET, HEAD");
     }
-    let index = match which(site, parts) {
-        Which::One(index) => index,
-        Which::Gone(name) => return own(gone(&name, now_ms)),
-        Which::Ambiguous => return own(Answer::problem(ProblemKind::RoomAmbiguous, None)),
-        Which::BadName => return own(Answer::problem(ProblemKind::BadRequest, Some("this is not a room's name"))),
+    let index = match room_of(site, parts, now_ms) {
+        Ok(index) => index,
+        Err(answered) => return answered,
     };
-    let site_room = &site.rooms[index];
-    let shown = site_room.cookies.read(&parts.headers);
-    let verified = verify(site, site_room, &shown, now_ms);
-    let answer = poll(site, site_room, &shown, verified, now_ms).await;
-    let answer = answer.cors(request::allowed_origin(&parts.headers, &site_room.cors_origins));
+    let answer = match poll(site, &site.rooms[index], parts, now_ms).await {
+        Ok(Polled { status, answer, .. }) => answer.body(json(&status)),
+        Err(answer) => answer,
+    };
     Answered { room: Some(index), outcome: Outcome::Poll, answer }
 }
 
-async fn poll(site: &Site, site_room: &SiteRoom, shown: &Credentials<'_>, verified: Verified, now_ms: u64) -> Answer {
+/// What a request for the event stream gets.
+pub enum Events {
+    /// No stream.
+    Answered(Answered),
+    /// A stream.
+    Open {
+        /// The room it is about.
+        room: usize,
+        /// Its first event, and whose it is.
+        polled: Polled,
+        /// One of the room's streams.
+        place: StreamPlace,
+    },
+}
+
+/// Answers a request for the event stream, if this is one: everything but the stream itself.
+pub async fn events(site: &Site, session: &Session, now_ms: u64) -> Option<Events> {
+    let parts: &Parts = session.req_header();
+    if parts.uri.path() != EVENTS {
+        return None;
+    }
+    if let Some(answered) = own_preflight(site, parts) {
+        return Some(Events::Answered(answered));
+    }
+    if parts.method != Method::GET {
+        return Some(Events::Answered(only("GET")));
+    }
+    let index = match room_of(site, parts, now_ms) {
+        Ok(index) => index,
+        Err(answered) => return Some(Events::Answered(answered)),
+    };
+    let site_room = &site.rooms[index];
+    let answered = |answer| Some(Events::Answered(Answered { room: Some(index), outcome: Outcome::Stream, answer }));
+    // Asked before the poll: who is turned away polls, and finds everything as it was.
+    let Some(place) = site_room.room.stream() else {
+        let origin = request::allowed_origin(&parts.headers, &site_room.cors_origins);
+        return answered(Answer::problem(ProblemKind::TooMany, Some("too many event streams: poll")).cors(origin));
+    };
+    match poll(site, site_room, parts, now_ms).await {
+        Ok(polled) => Some(Events::Open { room: index, polled, place }),
+        Err(answer) => answered(answer),
+    }
+}
+
+/// What a poll is told.
+pub struct Polled {
+    /// The status.
+    pub status: Status,
+    /// The answer without its body: whatever the client must be told besides.
+    pub answer: Answer,
+    /// Whose place it is; `None` when admitted, or when there is no place.
+    pub ticket: Option<Ticket>,
+}
+
+async fn poll(site: &Site, site_room: &SiteRoom, parts: &Parts, now_ms: u64) -> Result<Polled, Answer> {
     let room = &site_room.room;
+    let shown = site_room.cookies.read(&parts.headers);
+    let verified = verify(site, site_room, &shown, now_ms);
+    let origin = request::allowed_origin(&parts.headers, &site_room.cors_origins);
+    let empty = || Answer::json(200, "").cors(origin);
     if verified.session.is_none()
         && let Some(ticket) = verified.ticket
         && !ticket.is_pre()
         && (room.ended_here(ticket.epoch, ticket.seq)
             || (ticket.epoch == room.view().epoch && room.view().has_ended(ticket.seq)))
     {
-        return json(&waiting::status_without_place(site_room, State::None, now_ms));
+        let status = waiting::status_without_place(site_room, State::None, now_ms);
+        return Ok(Polled { status, answer: empty(), ticket: None });
     }
     let counter = Counter { room, mint: &site.mint, now_ms };
     match counter.poll(verified).await {
-        Reception::Admitted { minted, news } => admitted(site, site_room, shown, &minted, news, now_ms),
+        Reception::Admitted { minted, news } => Ok(admitted(site, site_room, &shown, &minted, news, now_ms, empty())),
         Reception::Held(held) => {
             let status = waiting::status_of(site_room, &held, now_ms, rand::random());
             let sealed = held.ticket.seal(site.mint.sealer(), room.name().as_str());
-            let answer = waiting::with_ticket(json(&status), site_room, &site.mint, &held);
-            if held.news { answer.text(TICKET_HEADER, &sealed) } else { answer }
+            let answer = waiting::with_ticket(empty(), site_room, &site.mint, &held);
+            let answer = if held.news { answer.text(TICKET_HEADER, &sealed) } else { answer };
+            Ok(Polled { status, answer, ticket: Some(held.ticket) })
         }
-        Reception::Open | Reception::Broken => Answer::problem(ProblemKind::Internal, None),
+        Reception::Open | Reception::Broken => Err(Answer::problem(ProblemKind::Internal, None).cors(origin)),
     }
 }
 
@@ -177,21 +255,21 @@ fn admitted(
     minted: &Minted,
     news: bool,
     now_ms: u64,
-) -> Answer {
+    answer: Answer,
+) -> Polled {
     let mut status = waiting::status_without_place(site_room, State::Admitted, now_ms);
     status.poll_after_ms = 0;
     status.expires_at_ms = Some(minted.session.expires_s * 1_000);
-    if shown.by_header() {
+    let answer = if shown.by_header() {
         status.token = Some(minted.token.to_string());
-        return json(&status).text(TOKEN_HEADER, &minted.token);
-    }
-    let answer = json(&status);
-    if !news {
-        return answer;
-    }
-    news_by_cookie(site, site_room, minted, false, now_ms / 1_000)
-        .iter()
-        .fold(answer, |answer, cookie| answer.cookie(cookie))
+        answer.text(TOKEN_HEADER, &minted.token)
+    } else if news {
+        let cookies = news_by_cookie(site, site_room, minted, false, now_ms / 1_000);
+        cookies.iter().fold(answer, |answer, cookie| answer.cookie(cookie))
+    } else {
+        answer
+    };
+    Polled { status, answer, ticket: None }
 }
 
 /// The status of a room that is not there.
@@ -243,8 +321,9 @@ fn jwks(site: &Site, parts: &Parts) -> Answer {
     }
 }
 
-fn json(status: &crate::status::Status) -> Answer {
-    Answer::json(200, serde_json::to_vec(status).unwrap_or_default())
+fn json(status: &Status) -> Vec<u8> {
+    // Strings and finite numbers always serialise.
+    serde_json::to_vec(status).unwrap_or_default()
 }
 
 fn own(answer: Answer) -> Answered {

@@ -11,6 +11,7 @@ use pingora::server::ShutdownWatch;
 use tokio::io::AsyncWriteExt as _;
 
 use super::Edge;
+use super::connection::Connection;
 use super::problem::ProblemKind;
 
 /// The public listener's application.
@@ -51,10 +52,10 @@ impl ServerApp for Gate {
             turn_away(&mut stream).await;
             return None;
         }
-        let mut next = Some(stream);
-        while let Some(stream) = next {
-            next = self.proxy.process_new(stream, shutdown).await;
-        }
+        let connection = Connection::new(shutdown);
+        let stream = connection.watch(stream);
+        // Pingora keeps the connection for itself until it is over.
+        let _over = connection.serve(self.proxy.process_new(stream, shutdown)).await;
         drop(place);
         None
     }

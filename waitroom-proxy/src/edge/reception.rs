@@ -97,6 +97,11 @@ impl Counter<'_> {
     }
 
     async fn hold(&self, decision: Decision) -> Reception {
+        if let Decision::Wait(ticket, _) | Decision::Join(ticket) | Decision::Claim(ticket) = decision
+            && !ticket.is_pre()
+        {
+            self.room.beat(ticket.seq);
+        }
         match decision {
             Decision::Join(ticket) => self.join(ticket).await,
             Decision::Claim(ticket) => self.claim(ticket).await,
@@ -188,6 +193,7 @@ impl Counter<'_> {
 
     fn in_line(&self, ticket: Ticket, seq: u64) -> Reception {
         let numbered = self.numbered(ticket, seq);
+        self.room.beat(seq);
         let position = self.room.view().position_of_joined(seq);
         Reception::Held(Held { ticket: numbered, news: numbered != ticket, position: Some(position), blind: false })
     }
@@ -325,6 +331,8 @@ mod tests {
             session_max: Duration::from_secs(3_600),
             claim_ttl: Duration::from_secs(120),
             ticket_max_age: Duration::from_secs(86_400),
+            abandon_after: Duration::from_secs(90),
+            max_streams: 1,
             pass_after: None,
         }
     }

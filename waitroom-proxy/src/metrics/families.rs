@@ -32,6 +32,7 @@ pub(super) struct Families {
     pub(super) grants: IntCounterVec,
     pub(super) sessions: IntCounterVec,
     pub(super) ended: IntCounterVec,
+    pub(super) reaped: IntCounterVec,
     pub(super) reloads: IntCounterVec,
     pub(super) reload_ok: IntGauge,
     pub(super) reload_mistakes: IntGauge,
@@ -128,6 +129,10 @@ impl Families {
                 &["room", "way"],
             )?,
             ended: make.room_counters("waitroom_sessions_ended_total", "Visitors this node took out for good.")?,
+            reaped: make.room_counters(
+                "waitroom_reaped_total",
+                "Visitors this node took out of the line because they had gone silent.",
+            )?,
             reloads: make.counters(
                 "waitroom_config_reloads_total",
                 "Reloads of the config, by result.",

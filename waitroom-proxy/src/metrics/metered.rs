@@ -10,8 +10,8 @@ use super::Metrics;
 use super::room::RoomMetrics;
 use super::store::Operation;
 use crate::store::{
-    BitKind, BitSpan, CheckError, ClaimItem, Detail, Epoch, JoinItem, Limits, QueueStore, Recovered, RoomName,
-    RoomPicture, Seen, Standing, StoreError, Ticked, TouchItem, Verdict, Vid,
+    BitKind, BitSpan, CheckError, ClaimItem, Detail, Epoch, JoinItem, Lane, Limits, NodeId, QueueStore, Recovered,
+    Report, RoomName, RoomPicture, Seen, Standing, StoreError, Ticked, TouchItem, Upload, Verdict, Vid,
 };
 
 /// Stands before the real store.
@@ -148,7 +148,32 @@ impl QueueStore for MeteredStore {
     }
 
     async fn reap(&self, room: &RoomName, epoch: Epoch, seqs: &[u64]) -> Result<u64, StoreError> {
-        self.timed(Operation::Reap, self.inner.reap(room, epoch, seqs)).await
+        let call = self.inner.reap(room, epoch, seqs);
+        self.of_room(Operation::Reap, room, call, |metrics, reaped| metrics.queue().reaped.inc_by(*reaped)).await
+    }
+
+    async fn heartbeats(&self, room: &RoomName, epoch: Epoch, upload: &Upload) -> Result<(), StoreError> {
+        self.timed(Operation::Heartbeats, self.inner.heartbeats(room, epoch, upload)).await
+    }
+
+    async fn live_nodes(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        node: NodeId,
+        lease: Duration,
+    ) -> Result<Option<Vec<NodeId>>, StoreError> {
+        self.timed(Operation::LiveNodes, self.inner.live_nodes(room, epoch, node, lease)).await
+    }
+
+    async fn heard(
+        &self,
+        room: &RoomName,
+        lane: Lane,
+        bucket: u64,
+        nodes: &[NodeId],
+    ) -> Result<Vec<Option<Report>>, StoreError> {
+        self.timed(Operation::Heard, self.inner.heard(room, lane, bucket, nodes)).await
     }
 
     async fn snapshot(&self, room: &RoomName, epoch: Option<Epoch>, detail: Detail) -> Result<RoomPicture, StoreError> {

@@ -9,7 +9,8 @@ use super::families::Families;
 use crate::edge::Outcome;
 
 /// Every outcome, in the order of the enum.
-const OUTCOMES: [Outcome; 5] = [Outcome::Own, Outcome::Open, Outcome::Admitted, Outcome::Held, Outcome::Poll];
+const OUTCOMES: [Outcome; 6] =
+    [Outcome::Own, Outcome::Open, Outcome::Admitted, Outcome::Held, Outcome::Poll, Outcome::Stream];
 
 /// Classes of status, from 1xx on.
 const CODES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -35,6 +36,7 @@ pub(super) struct QueueMetrics {
     pub(super) claimed: IntCounter,
     pub(super) entered: IntCounter,
     pub(super) ended: IntCounter,
+    pub(super) reaped: IntCounter,
     pub(super) waiting: IntGauge,
     pub(super) granted: IntGauge,
     pub(super) active: IntGauge,
@@ -80,6 +82,7 @@ impl RoomMetrics {
             claimed: sessions(WAYS[0]),
             entered: sessions(WAYS[1]),
             ended: families.ended.with_label_values(room),
+            reaped: families.reaped.with_label_values(room),
             waiting: visitors(STATES[0]),
             granted: visitors(STATES[1]),
             active: visitors(STATES[2]),
@@ -113,7 +116,7 @@ impl RoomMetrics {
         for family in gauges {
             let _ = family.remove_label_values(&[name]);
         }
-        for family in [&families.joins, &families.grants, &families.ended] {
+        for family in [&families.joins, &families.grants, &families.ended, &families.reaped] {
             let _ = family.remove_label_values(&[name]);
         }
         let _ = families.rate.remove_label_values(&[name]);
@@ -127,5 +130,6 @@ fn label(outcome: Outcome) -> &'static str {
         Outcome::Admitted => "admitted",
         Outcome::Held => "held",
         Outcome::Poll => "poll",
+        Outcome::Stream => "stream",
     }
 }

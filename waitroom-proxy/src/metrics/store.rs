@@ -16,6 +16,9 @@ pub(super) enum Operation {
     Touch,
     End,
     Reap,
+    Heartbeats,
+    LiveNodes,
+    Heard,
     Snapshot,
     Recover,
     MergeBits,
@@ -27,7 +30,7 @@ pub(super) enum Operation {
 }
 
 /// Names in the order of the enum.
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 18] = [
     "join",
     "enter",
     "tick",
@@ -35,6 +38,9 @@ const NAMES: [&str; 15] = [
     "touch",
     "end",
     "reap",
+    "heartbeats",
+    "live_nodes",
+    "heard",
     "snapshot",
     "recover",
     "merge_bits",

@@ -8,10 +8,12 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
+use super::reaper::Reaper;
 use super::{Clock, Room};
 use crate::admission::RateMeter;
-use crate::store::QueueStore;
-use crate::store::{BitKind, BitSpan, Detail, Epoch, Recovery, RoomPicture, Seen, StoreError};
+use crate::store::{
+    BitKind, BitSpan, Detail, Epoch, NodeId, QueueStore, Recovery, RoomPicture, Seen, StoreError,
+};
 use crate::view::RoomView;
 use std::sync::Arc;
 
@@ -49,6 +51,7 @@ pub(super) struct KeeperWork {
 pub(super) struct Keeper {
     work: KeeperWork,
     meter: RateMeter,
+    reaper: Reaper,
     /// Spent and ended bits as last seen, to be given back after a loss.
     spent: BitSpan,
     ended: BitSpan,
@@ -65,9 +68,11 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn new(work: KeeperWork, draw: fn() -> u32) -> Self {
+        let node = NodeId((u64::from(draw()) << 32) | u64::from(draw()));
         Self {
             work,
             meter: RateMeter::default(),
+            reaper: Reaper::new(node),
             spent: BitSpan::default(),
             ended: BitSpan::default(),
             last_tick: Instant::now(),
@@ -128,7 +133,11 @@ impl Keeper {
         if self.last_snapshot.is_none_or(|at| at.elapsed() >= SNAPSHOT_EVERY) {
             self.look().await?;
         }
-        Ok(())
+        match self.reaper.round(&self.work.room, self.work.store.as_ref()).await {
+            // The next tick finds out what has happened to the room.
+            Err(StoreError::Lost | StoreError::Superseded(_)) => Ok(()),
+            done => done,
+        }
     }
 
     async fn tick(&mut self) -> Result<(), StoreError> {
@@ -203,6 +212,7 @@ impl Keeper {
             Recovery::Merged => tracing::info!(room = %name, "joined the room"),
         }
         if recovered.how != Recovery::Fresh {
+            self.reaper.disturb();
             self.give_back(recovered.epoch, BitKind::Ended).await?;
             self.give_back(recovered.epoch, BitKind::Spent).await?;
         }
@@ -257,6 +267,7 @@ impl Keeper {
     }
 
     fn silent(&mut self, error: &StoreError) {
+        self.reaper.disturb();
         // After every silence something may have been lost: look again, remember again.
         self.last_snapshot = None;
         let why = error.to_string();

@@ -6,7 +6,7 @@ use crate::admission;
 use crate::store::Limits;
 
 /// The longest that a visitor waits between two polls; people re-insert themselves within it after a loss.
-const LONGEST_POLL: Duration = Duration::from_secs(30);
+pub const LONGEST_POLL: Duration = Duration::from_secs(30);
 
 /// The settings of a room that can change while it runs.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +23,10 @@ pub struct RoomSettings {
     pub claim_ttl: Duration,
     /// How long a ticket is good.
     pub ticket_max_age: Duration,
+    /// Silent for this long: out of the line; the ticket stays good.
+    pub abandon_after: Duration,
+    /// Most event streams at once, at this node.
+    pub max_streams: usize,
     /// After this long without the store everybody passes; `None`: never.
     pub pass_after: Option<Duration>,
 }

@@ -59,6 +59,8 @@ pub(super) fn settings(config: &Config, room: &RoomConfig) -> RoomSettings {
         session_max: room.session_max,
         claim_ttl: room.claim_ttl,
         ticket_max_age: room.ticket_max_age,
+        abandon_after: room.abandon_after,
+        max_streams: room.sse_max_streams,
         pass_after: match config.store.on_unavailable {
             OnUnavailable::Hold => None,
             OnUnavailable::Pass { after } => Some(after),

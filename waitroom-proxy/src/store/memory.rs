@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use self::recover::Memory;
 use self::state::{Now, Room, check_ttl};
 use super::{
-    BitKind, BitSpan, CheckError, ClaimItem, Detail, Epoch, JoinItem, Limits, QueueStore, Recovered, RoomName, RoomPicture, Seen,
-    Standing, StoreError, Ticked, TouchItem, Verdict, Vid,
+    BitKind, BitSpan, CheckError, ClaimItem, Detail, Epoch, JoinItem, Lane, Limits, NodeId, QueueStore, Recovered,
+    Report, RoomName, RoomPicture, Seen, Standing, StoreError, Ticked, TouchItem, Upload, Verdict, Vid,
 };
 
 mod admin;
@@ -21,6 +21,7 @@ mod bits;
 mod image;
 mod join;
 mod recover;
+mod seen;
 mod session;
 mod state;
 mod tick;
@@ -152,6 +153,34 @@ impl QueueStore for MemoryStore {
 
     async fn reap(&self, room: &RoomName, epoch: Epoch, seqs: &[u64]) -> Result<u64, StoreError> {
         self.with_room(room, Some(epoch), |room, _| room.reap(seqs))
+    }
+
+    async fn heartbeats(&self, room: &RoomName, epoch: Epoch, upload: &Upload) -> Result<(), StoreError> {
+        self.with_room(room, Some(epoch), |room, now| room.keep_report(upload, now))
+    }
+
+    async fn live_nodes(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        node: NodeId,
+        lease: Duration,
+    ) -> Result<Option<Vec<NodeId>>, StoreError> {
+        self.with_room(room, Some(epoch), |room, now| room.nodes_for_holder(node, lease, now))
+    }
+
+    async fn heard(
+        &self,
+        room: &RoomName,
+        lane: Lane,
+        bucket: u64,
+        nodes: &[NodeId],
+    ) -> Result<Vec<Option<Report>>, StoreError> {
+        match self.with_room(room, None, |room, now| Ok(room.reports(lane, bucket, nodes, now))) {
+            // Reports outlive nothing here, but keys without a room would in the shared store.
+            Err(StoreError::Lost) => Ok(vec![None; nodes.len()]),
+            answer => answer,
+        }
     }
 
     async fn snapshot(&self, room: &RoomName, epoch: Option<Epoch>, detail: Detail) -> Result<RoomPicture, StoreError> {

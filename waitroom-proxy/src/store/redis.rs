@@ -11,8 +11,8 @@ use self::link::{Link, Request};
 use self::reply::{Reply, name};
 use self::scripts::{Scripts, keys};
 use super::{
-    BitKind, BitSpan, CheckError, ClaimItem, Detail, Epoch, JoinItem, Limits, MAX_TICK, QueueStore, Recovered, RoomName,
-    RoomPicture, Seen, Standing, StoreError, Ticked, TouchItem, Verdict, Vid,
+    BitKind, BitSpan, CheckError, ClaimItem, Detail, Epoch, JoinItem, Lane, Limits, MAX_TICK, NodeId, QueueStore,
+    Recovered, Report, RoomName, RoomPicture, Seen, Standing, StoreError, Ticked, TouchItem, Upload, Verdict, Vid,
 };
 
 mod breaker;
@@ -21,6 +21,7 @@ mod decode;
 mod link;
 mod reply;
 mod scripts;
+mod seen;
 mod sentences;
 
 /// Bits sent by one call: a piece this long keeps the server busy for well under a millisecond.
@@ -184,6 +185,30 @@ impl QueueStore for RedisStore {
         call.arg(seqs.len());
         args(&mut call, seqs);
         self.call(room, Order::AfterRecovery, call).await?.number()
+    }
+
+    async fn heartbeats(&self, room: &RoomName, epoch: Epoch, upload: &Upload) -> Result<(), StoreError> {
+        self.keep_report(room, epoch, upload).await
+    }
+
+    async fn live_nodes(
+        &self,
+        room: &RoomName,
+        epoch: Epoch,
+        node: NodeId,
+        lease: Duration,
+    ) -> Result<Option<Vec<NodeId>>, StoreError> {
+        self.nodes_for_holder(room, epoch, node, lease).await
+    }
+
+    async fn heard(
+        &self,
+        room: &RoomName,
+        lane: Lane,
+        bucket: u64,
+        nodes: &[NodeId],
+    ) -> Result<Vec<Option<Report>>, StoreError> {
+        self.reports(room, lane, bucket, nodes).await
     }
 
     async fn snapshot(&self, room: &RoomName, epoch: Option<Epoch>, detail: Detail) -> Result<RoomPicture, StoreError> {

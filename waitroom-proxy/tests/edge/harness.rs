@@ -42,11 +42,20 @@ impl Proxy {
 
     /// Starts with more of the config in front of the rooms.
     pub(crate) async fn start_with(origin: &Origin, top: &str, rooms: &str) -> Self {
+        Self::start_until("the room starts", origin, top, rooms).await
+    }
+
+    /// Starts one more, on a store where the room is already.
+    pub(crate) async fn start_another(origin: &Origin, top: &str, rooms: &str) -> Self {
+        Self::start_until("joined the room", origin, top, rooms).await
+    }
+
+    async fn start_until(line: &str, origin: &Origin, top: &str, rooms: &str) -> Self {
         let (folder, config) = config(origin, top, rooms);
         let process = program(&config).start().unwrap();
         let visitors = address(&process, "visitors: http://").await;
         let operators = address(&process, "operators: http://").await;
-        process.wait_for_line("the room starts", PATIENCE).await.unwrap();
+        process.wait_for_line(line, PATIENCE).await.unwrap();
         process.wait_for_port(visitors, PATIENCE).await.unwrap();
         Self { process, visitors, operators, config, _folder: folder }
     }
@@ -161,6 +170,66 @@ fn program(config: &std::path::Path) -> Program {
         "--config",
         config.to_str().unwrap(),
     ])
+}
+
+/// An event stream, read as it comes.
+pub(crate) struct Events {
+    stream: TcpStream,
+    pub(crate) text: String,
+}
+
+impl Events {
+    /// Asks for the stream with these fields.
+    pub(crate) async fn open(proxy: &Proxy, fields: &str) -> Self {
+        let mut stream = TcpStream::connect(proxy.visitors).await.unwrap();
+        let request = format!("GET /queue/events?room=concert HTTP/1.1\r\nHost: localhost\r\n{fields}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut events = Self { stream, text: String::new() };
+        events.until("\r\n\r\n").await;
+        events
+    }
+
+    /// Reads until this has come; `false` when the stream ends before.
+    pub(crate) async fn comes(&mut self, needle: &str) -> bool {
+        let reading = async {
+            let mut piece = [0; 4_096];
+            while !self.text.contains(needle) {
+                match self.stream.read(&mut piece).await {
+                    Ok(read) if read > 0 => self.text.push_str(&String::from_utf8_lossy(&piece[..read])),
+                    _ => return false,
+                }
+            }
+            true
+        };
+        tokio::time::timeout(PATIENCE, reading).await.expect("the stream stays silent")
+    }
+
+    /// Reads until this has come.
+    pub(crate) async fn until(&mut self, needle: &str) {
+        assert!(self.comes(needle).await, "ended without {needle}: {}", self.text);
+    }
+
+    /// Reads to the end.
+    pub(crate) async fn end(&mut self) {
+        assert!(!self.comes("\u{0}").await);
+    }
+
+    /// The connection itself.
+    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+        &mut self.stream
+    }
+
+    /// The head, as it came.
+    pub(crate) fn head(&self) -> Response {
+        Response::parse(self.text.as_bytes())
+    }
+
+    /// The data of all events of this name, in order.
+    pub(crate) fn data(&self, name: &str) -> Vec<serde_json::Value> {
+        let marker = format!("event: {name}\ndata: ");
+        let events = self.text.split(&marker).skip(1);
+        events.map(|rest| serde_json::from_str(rest.lines().next().unwrap()).unwrap()).collect()
+    }
 }
 
 /// Whether the bytes hold a head and as much body as it says.

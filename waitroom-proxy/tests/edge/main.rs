@@ -2,9 +2,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod contract;
+mod events;
 mod harness;
 mod operators;
 mod refused;
 mod reload;
+mod silence;
+mod slow;
 mod store;
 mod upstreams;

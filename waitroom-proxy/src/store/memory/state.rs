@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::{Epoch, Limits, MAX_BATCH, SEQ_MARGIN, Seen, StoreError, Vid};
 use super::bits::Bits;
+use super::seen::Heard;
 
 /// The widest distance between `base` and a number: 2^27 bits are 16 MiB a bitmap.
 pub(super) const BIT_WINDOW: u64 = 1 << 27;
@@ -63,6 +64,8 @@ pub(super) struct Room {
     pub(super) waiting: Bits,
     pub(super) spent: Bits,
     pub(super) ended: Bits,
+    /// Whom the nodes heard.
+    pub(super) heard: Heard,
 }
 
 impl Place {
@@ -96,6 +99,7 @@ impl Room {
             waiting: Bits::default(),
             spent: Bits::default(),
             ended: Bits::default(),
+            heard: Heard::default(),
         }
     }
 

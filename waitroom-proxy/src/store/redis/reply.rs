@@ -42,6 +42,11 @@ impl Reply {
         }
     }
 
+    /// As [`Reply::bytes`], or nothing at the end of the answer.
+    pub(super) fn next_bytes(&mut self) -> Result<Option<Vec<u8>>, StoreError> {
+        if self.fields.len() == 0 { Ok(None) } else { self.bytes().map(Some) }
+    }
+
     /// The letter that says what became of a visitor.
     pub(super) fn code(&mut self) -> Result<u8, StoreError> {
         match self.bytes()?.as_slice() {

@@ -1,0 +1,225 @@
+//! The event stream: tells a waiting visitor of every change, until it is their turn.
+//!
+//! A stream costs a connection, a poll does not: so streams are capped, and pages poll. The stream itself never
+//! claims a turn, because a running answer can set no cookie: it says `admitted`, and the next poll takes it up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::{CONTENT_TYPE, HeaderName, TRANSFER_ENCODING};
+use pingora::Result;
+use pingora::proxy::Session;
+use tokio::time::Instant;
+
+use super::answer::Answer;
+use super::connection;
+use super::desk::Polled;
+use super::reception::Held;
+use super::site::{Site, SiteRoom};
+use super::waiting;
+use crate::room::{Clock, StreamPlace};
+use crate::status::{State, Status};
+use crate::store::Standing;
+use crate::ticket::Ticket;
+use crate::view::Place;
+
+/// Positions are as of the last snapshot, and there is one a second.
+const LOOK: Duration = Duration::from_secs(1);
+/// A comment this often keeps proxies in between from closing a quiet stream.
+const COMMENT: Duration = Duration::from_secs(15);
+/// A reader that takes nothing for this long is dropped.
+const SLOW_READER: Duration = Duration::from_secs(5);
+/// After the end of a stream a browser comes back this late, spread by as much again.
+const RETRY_MS: u64 = 2_000;
+
+const BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// One running stream.
+pub struct Stream<'s> {
+    site: &'s ArcSwap<Site>,
+    clock: &'s Clock,
+    index: usize,
+    /// As of the stream's beginning; a reload that removes the room ends the stream.
+    at_start: Arc<Site>,
+    /// Given back with the stream.
+    _place: StreamPlace,
+    told: Option<Status>,
+}
+
+/// What comes next on a stream.
+enum Step {
+    /// Nothing new.
+    Quiet,
+    /// An event, and the stream goes on.
+    Tell(Bytes),
+    /// A last event.
+    Last(Bytes),
+}
+
+impl<'s> Stream<'s> {
+    /// A stream about a room, in one of its places.
+    #[must_use]
+    pub fn new(
+        site: &'s ArcSwap<Site>,
+        clock: &'s Clock,
+        at_start: Arc<Site>,
+        index: usize,
+        place: StreamPlace,
+    ) -> Self {
+        Self { site, clock, index, at_start, _place: place, told: None }
+    }
+
+    /// Runs until the turn comes, the client goes or the process ends.
+    ///
+    /// # Errors
+    /// When the client is gone or takes nothing.
+    pub async fn run(mut self, session: &mut Session, opening: Polled) -> Result<()> {
+        session.set_write_timeout(Some(SLOW_READER));
+        // A stream that has ended has nothing more to say: the connection goes with it.
+        session.set_keepalive(None);
+        let retry = format!("retry: {}\n\n", RETRY_MS + rand::random_range(0..RETRY_MS));
+        let first = Bytes::from(retry + &event(&opening.status));
+        self.told = Some(opening.status);
+        head(session, opening.answer).start(session).await?;
+        session.write_response_body(Some(first), false).await?;
+        // A ticket without a number was given just now: who comes back with it is put in line.
+        if let Some(ticket) = opening.ticket.filter(|ticket| !ticket.is_pre()) {
+            self.follow(session, ticket).await?;
+        }
+        session.write_response_body(None, true).await
+    }
+
+    async fn follow(&mut self, session: &mut Session, ticket: Ticket) -> Result<()> {
+        let ends = async {
+            match connection::current() {
+                Some(connection) => connection.process_ends().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::pin!(ends);
+        let mut last_word = Instant::now();
+        loop {
+            tokio::select! {
+                () = &mut ends => return Ok(()),
+                // Ends with an error when the client goes, or says more than a request.
+                gone = session.as_downstream_mut().read_body_or_idle(true) => { gone?; }
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            let (words, last) = match self.step(ticket).await {
+                Step::Quiet if last_word.elapsed() < COMMENT => continue,
+                Step::Quiet => (Bytes::from_static(b":\n\n"), false),
+                Step::Tell(words) => (words, false),
+                Step::Last(words) => (words, true),
+            };
+            last_word = Instant::now();
+            session.write_response_body(Some(words), false).await?;
+            if last {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn step(&mut self, ticket: Ticket) -> Step {
+        let at_start = self.at_start.clone();
+        let site_room = &at_start.rooms[self.index];
+        let now_ms = (self.clock)();
+        let site = self.site.load();
+        let still_there = site.rooms.iter().any(|room| Arc::ptr_eq(&room.room, &site_room.room));
+        let (epoch, stays) = (ticket.epoch, site_room.room.view().epoch == ticket.epoch);
+        let left = site_room.room.ended_here(epoch, ticket.seq) || site_room.room.view().has_ended(ticket.seq);
+        if !still_there || !stays || left {
+            // Whoever is not in line any more may join anew: by a poll, which can hand out a ticket.
+            return self.last(site_room, State::None, now_ms);
+        }
+        // The line is open to them for as long as they listen.
+        site_room.room.beat(ticket.seq);
+        let place = site_room.room.view().place(ticket.seq);
+        let position = match place {
+            Place::Waiting(position) => Some(position),
+            Place::AskStore => match site_room.room.join(&ticket).await {
+                Ok(Standing::Waiting(seq)) => Some(site_room.room.view().position_of_joined(seq)),
+                Ok(Standing::Granted(_) | Standing::Active(_)) => return self.last(site_room, State::Admitted, now_ms),
+                Ok(Standing::Void(_)) => return self.last(site_room, State::None, now_ms),
+                Err(_) => None,
+            },
+        };
+        let held = Held { ticket, news: false, position, blind: position.is_none() };
+        let status = waiting::status_of(site_room, &held, now_ms, rand::random());
+        if self.told.as_ref().is_some_and(|told| says_the_same(told, &status)) {
+            return Step::Quiet;
+        }
+        let words = Bytes::from(event(&status));
+        self.told = Some(status);
+        Step::Tell(words)
+    }
+
+    fn last(&self, site_room: &SiteRoom, state: State, now_ms: u64) -> Step {
+        let mut status = waiting::status_without_place(site_room, state, now_ms);
+        status.poll_after_ms = 0;
+        Step::Last(Bytes::from(event(&status)))
+    }
+}
+
+/// The times in a status change with every look, and mean nothing new.
+fn says_the_same(told: &Status, now: &Status) -> bool {
+    let timeless = |status: &Status| Status { poll_after_ms: 0, server_time_ms: 0, ..status.clone() };
+    timeless(told) == timeless(now)
+}
+
+fn event(status: &Status) -> String {
+    let name = if status.state == State::Admitted { "admitted" } else { "status" };
+    // JSON has no line breaks of its own, so this is one line.
+    format!("event: {name}\ndata: {}\n\n", serde_json::to_string(status).unwrap_or_default())
+}
+
+fn head(session: &Session, answer: Answer) -> Answer {
+    let answer = answer
+        .without(&CONTENT_TYPE)
+        .field(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))
+        .field(BUFFERING, HeaderValue::from_static("no"));
+    match session.req_header().version {
+        // Its end is the end of the connection.
+        http::Version::HTTP_10 => answer,
+        _ => answer.field(TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(position: u64, at: u64) -> Status {
+        Status {
+            room: "concert".to_owned(),
+            state: State::Waiting,
+            seq: Some(7),
+            position: Some(position),
+            waiting: 9,
+            rate_per_s: 1.0,
+            eta_s: None,
+            poll_after_ms: at,
+            paused: false,
+            stale: false,
+            server_time_ms: at,
+            expires_at_ms: None,
+            token: None,
+        }
+    }
+
+    #[test]
+    fn time_alone_is_no_news() {
+        assert!(says_the_same(&status(3, 1), &status(3, 2)));
+        assert!(!says_the_same(&status(3, 1), &status(2, 1)));
+    }
+
+    #[test]
+    fn an_event_is_a_name_a_line_and_an_empty_line() {
+        let text = event(&status(3, 1));
+        assert!(text.starts_with("event: status\ndata: {\"room\":\"concert\""), "{text}");
+        assert!(text.ends_with("}\n\n") && text.lines().count() == 3, "{text}");
+        assert!(event(&Status { state: State::Admitted, ..status(1, 1) }).starts_with("event: admitted\n"));
+    }
+}
