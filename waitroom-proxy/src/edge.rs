@@ -18,12 +18,14 @@ pub mod answer;
 pub mod connection;
 pub mod desk;
 pub mod events;
+mod failure;
 pub mod forward;
 pub mod gate;
 pub mod mint;
 pub mod problem;
 pub mod reception;
 pub mod refuse;
+mod renewal;
 pub mod request;
 pub mod site;
 pub mod upstream;
@@ -313,34 +315,8 @@ impl ProxyHttp for Edge {
     }
 
     async fn fail_to_proxy(&self, session: &mut Session, error: &Error, _ctx: &mut Ctx) -> FailToProxy {
-        let kind = match error.etype() {
-            ErrorType::HTTPStatus(503) => Some(ProblemKind::UpstreamUnavailable),
-            ErrorType::ConnectTimedout
-            | ErrorType::ConnectRefused
-            | ErrorType::ConnectNoRoute
-            | ErrorType::ConnectError
-            | ErrorType::TLSHandshakeFailure
-            | ErrorType::TLSHandshakeTimedout
-            | ErrorType::InvalidCert => Some(ProblemKind::UpstreamUnavailable),
-            ErrorType::ReadTimedout | ErrorType::WriteTimedout
-                if *error.esource() == pingora::ErrorSource::Upstream =>
-            {
-                Some(ProblemKind::UpstreamTimeout)
-            }
-            _ => match error.esource() {
-                pingora::ErrorSource::Upstream => Some(ProblemKind::UpstreamBroken),
-                pingora::ErrorSource::Downstream => match error.etype() {
-                    ErrorType::WriteError
-                    | ErrorType::ReadError
-                    | ErrorType::ConnectionClosed
-                    | ErrorType::ReadTimedout
-                    | ErrorType::WriteTimedout => None,
-                    _ => Some(ProblemKind::BadRequest),
-                },
-                _ => Some(ProblemKind::Internal),
-            },
-        };
-        let Some(kind) = kind.filter(|_| session.response_written().is_none()) else {
+        // An answer that has begun can't be answered again.
+        let Some(kind) = failure::kind_of(error).filter(|_| session.response_written().is_none()) else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
         session.set_keepalive(None);

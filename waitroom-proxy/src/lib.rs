@@ -4,6 +4,7 @@ pub mod admin;
 pub mod admission;
 pub mod classify;
 pub mod cli;
+pub mod compact;
 pub mod config;
 pub mod credentials;
 pub mod decide;

@@ -3,15 +3,11 @@
 //! The cookie holds the facts in a compact form in front of the token itself, under one
 //! seal: a request of an admitted visitor costs one HMAC and no signature check.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use queue_token::Claims;
 
+use crate::compact::{Reader, Writer};
 use crate::seal::{Purpose, Sealer};
 use crate::store::{Epoch, Vid};
-
-const FORM: u8 = 1;
-const BYTES: usize = 1 + 8 + 4 + 12 + 8 + 8 + 8 + 1;
 
 /// Who was let in, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,16 +63,8 @@ impl Session {
     /// The cookie's value: facts, token, seal.
     #[must_use]
     pub fn seal(&self, sealer: &Sealer, room: &str, token: &str) -> String {
-        let mut bytes = Vec::with_capacity(BYTES);
-        bytes.push(FORM);
-        bytes.extend_from_slice(&self.epoch.generation.to_be_bytes());
-        bytes.extend_from_slice(&self.epoch.life.to_be_bytes());
-        bytes.extend_from_slice(&self.vid.0);
-        bytes.extend_from_slice(&self.seq.to_be_bytes());
-        bytes.extend_from_slice(&self.began_s.to_be_bytes());
-        bytes.extend_from_slice(&self.expires_s.to_be_bytes());
-        bytes.push(u8::from(self.provisional));
-        let mut body = URL_SAFE_NO_PAD.encode(bytes);
+        let facts = Writer::new(self.epoch, self.vid, self.seq).number(self.began_s).number(self.expires_s);
+        let mut body = facts.flag(self.provisional).finish();
         body.push('.');
         body.push_str(token);
         sealer.seal(Purpose::Session, room, &body)
@@ -87,11 +75,12 @@ impl Session {
     pub fn open<'t>(sealer: &Sealer, room: &str, sealed: &'t str, now_s: u64) -> Option<(Self, &'t str)> {
         let body = sealer.open(Purpose::Session, room, sealed)?;
         let (facts, token) = body.split_once('.')?;
-        let mut bytes = [0; BYTES];
-        if URL_SAFE_NO_PAD.decode_slice(facts, &mut bytes).ok()? != BYTES {
+        let (epoch, vid, seq, mut rest) = Reader::new(facts)?;
+        let (began_s, expires_s, provisional) = (rest.number()?, rest.number()?, rest.flag()?);
+        let session = Self { epoch, vid, seq, began_s, expires_s, provisional };
+        if !rest.is_done() {
             return None;
         }
-        let session = Self::parse(&bytes)?;
         session.live(now_s).then_some((session, token))
     }
 
@@ -99,27 +88,6 @@ impl Session {
     #[must_use]
     pub fn live(&self, now_s: u64) -> bool {
         now_s < self.expires_s
-    }
-
-    fn parse(bytes: &[u8; BYTES]) -> Option<Self> {
-        let (form, rest) = bytes.split_first()?;
-        if *form != FORM {
-            return None;
-        }
-        let (generation, rest) = rest.split_first_chunk()?;
-        let (life, rest) = rest.split_first_chunk()?;
-        let (vid, rest) = rest.split_first_chunk()?;
-        let (seq, rest) = rest.split_first_chunk()?;
-        let (began, rest) = rest.split_first_chunk()?;
-        let (expires, rest) = rest.split_first_chunk()?;
-        Some(Self {
-            epoch: Epoch { generation: u64::from_be_bytes(*generation), life: u32::from_be_bytes(*life) },
-            vid: Vid(*vid),
-            seq: u64::from_be_bytes(*seq),
-            began_s: u64::from_be_bytes(*began),
-            expires_s: u64::from_be_bytes(*expires),
-            provisional: *rest.first()? == 1,
-        })
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
+use crate::compact::{Reader, Writer};
 use crate::seal::{Purpose, Sealer};
 use crate::store::{Epoch, Vid};
 
@@ -13,10 +11,6 @@ pub const PRE_TICKET_AGE: Duration = Duration::from_secs(600);
 
 /// A clock of another proxy may run ahead by this much (F7); later than that is "from the future".
 const CLOCK_SLACK: Duration = Duration::from_secs(120);
-
-/// First byte of the wire form, so that a later form can be told from this one.
-const FORM: u8 = 1;
-const BYTES: usize = 1 + 8 + 4 + 12 + 8 + 8;
 
 /// A place in line, or (with `seq` 0) the promise of one for whoever comes back with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,47 +41,23 @@ impl Ticket {
     /// The sealed text.
     #[must_use]
     pub fn seal(&self, sealer: &Sealer, room: &str) -> String {
-        let mut bytes = Vec::with_capacity(BYTES);
-        bytes.push(FORM);
-        bytes.extend_from_slice(&self.epoch.generation.to_be_bytes());
-        bytes.extend_from_slice(&self.epoch.life.to_be_bytes());
-        bytes.extend_from_slice(&self.vid.0);
-        bytes.extend_from_slice(&self.seq.to_be_bytes());
-        bytes.extend_from_slice(&self.arrived_ms.to_be_bytes());
-        sealer.seal(Purpose::Ticket, room, &URL_SAFE_NO_PAD.encode(bytes))
+        let body = Writer::new(self.epoch, self.vid, self.seq).number(self.arrived_ms).finish();
+        sealer.seal(Purpose::Ticket, room, &body)
     }
 
     /// The ticket, if we sealed it for this room and it is neither too old nor from the future.
     #[must_use]
     pub fn open(sealer: &Sealer, room: &str, sealed: &str, now_ms: u64, max_age: Duration) -> Option<Self> {
         let body = sealer.open(Purpose::Ticket, room, sealed)?;
-        let mut bytes = [0; BYTES];
-        if URL_SAFE_NO_PAD.decode_slice(body, &mut bytes).ok()? != BYTES {
+        let (epoch, vid, seq, mut rest) = Reader::new(body)?;
+        let ticket = Self { epoch, vid, seq, arrived_ms: rest.number()? };
+        if !rest.is_done() {
             return None;
         }
-        let ticket = Self::parse(&bytes)?;
         let max_age = if ticket.is_pre() { PRE_TICKET_AGE } else { max_age };
         let age_ok = u128::from(now_ms.saturating_sub(ticket.arrived_ms)) <= max_age.as_millis();
         let past = u128::from(ticket.arrived_ms.saturating_sub(now_ms)) <= CLOCK_SLACK.as_millis();
         (age_ok && past).then_some(ticket)
-    }
-
-    fn parse(bytes: &[u8; BYTES]) -> Option<Self> {
-        let (form, rest) = bytes.split_first()?;
-        if *form != FORM {
-            return None;
-        }
-        let (generation, rest) = rest.split_first_chunk()?;
-        let (life, rest) = rest.split_first_chunk()?;
-        let (vid, rest) = rest.split_first_chunk()?;
-        let (seq, rest) = rest.split_first_chunk()?;
-        let (arrived_ms, _) = rest.split_first_chunk()?;
-        Some(Self {
-            epoch: Epoch { generation: u64::from_be_bytes(*generation), life: u32::from_be_bytes(*life) },
-            vid: Vid(*vid),
-            seq: u64::from_be_bytes(*seq),
-            arrived_ms: u64::from_be_bytes(*arrived_ms),
-        })
     }
 }
 

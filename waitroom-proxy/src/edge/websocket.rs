@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::reception::due_for;
+use super::renewal::due_for;
 use crate::room::Room;
 use crate::session::Session;
 use crate::store::{TouchItem, Verdict};
