@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::ledger::holds::{HoldAnswer, HoldRequest, ReleaseAnswer};
+use crate::ledger::holds::{HoldAnswer, HoldRequest, ReleaseAnswer, Wanted};
 use crate::ledger::payments::{PayAnswer, PayRequest};
 use crate::ledger::{Ledger, LedgerError};
 use crate::lock::{Locked, SeatLock};
 use crate::metrics::Metrics;
-use crate::seat::{ScheduleId, SeatNumber, UserId};
+use crate::seat::{ScheduleId, SeatNumber, Seats, UserId};
 
 /// What one hold may be.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +37,24 @@ impl Booking {
 
     /// Holds seats: the lock turns the crowd away, the ledger decides.
     pub async fn hold(&self, request: &HoldRequest) -> Result<HoldAnswer, LedgerError> {
-        let locked = self.lock.acquire(request.schedule, &request.seats, request.hold).await;
+        let (answer, by_lock) = match &request.wanted {
+            Wanted::Named(seats) => self.hold_named(request, seats).await,
+            Wanted::Best(_) => (self.hold_best(request).await, false),
+        };
+        self.metrics.hold(match &answer {
+            Ok(HoldAnswer::Held { .. }) => "held",
+            Ok(HoldAnswer::SeatTaken { .. }) if by_lock => "refused_by_lock",
+            Ok(HoldAnswer::SeatTaken { .. }) => "seat_taken",
+            Ok(HoldAnswer::NoAdjacentSeats) => "no_adjacent_seats",
+            Ok(_) => "refused",
+            Err(_) => "error",
+        });
+        answer
+    }
+
+    /// The answer, and whether the lock gave it.
+    async fn hold_named(&self, request: &HoldRequest, seats: &Seats) -> (Result<HoldAnswer, LedgerError>, bool) {
+        let locked = self.lock.acquire(request.schedule, seats, request.hold).await;
         let answer = match (&locked, &request.key) {
             (Locked::Taken(taken), None) => {
                 Ok(HoldAnswer::SeatTaken { seats: taken.iter().map(ToString::to_string).collect() })
@@ -46,23 +63,34 @@ impl Booking {
             (Locked::Taken(taken), Some(key)) => self.ledger.refuse_hold(request.user, taken, key).await,
             (Locked::Ours | Locked::Unknown, _) => self.ledger.hold(request).await,
         };
-        if !matches!(locked, Locked::Taken(_)) {
+        let by_lock = matches!(locked, Locked::Taken(_));
+        if !by_lock {
             match &answer {
                 // A stored answer names the hold of its first time, whose locks are not ours.
                 Ok(HoldAnswer::Held { hold }) if hold.hold_id == request.hold => {
-                    self.lock.extend(request.schedule, &request.seats, request.hold, request.ttl).await;
+                    self.lock.extend(request.schedule, seats, request.hold, request.ttl).await;
                 }
-                _ => self.lock.release(request.schedule, request.seats.as_slice(), request.hold).await,
+                _ => self.lock.release(request.schedule, seats.as_slice(), request.hold).await,
             }
         }
-        self.metrics.hold(match &answer {
-            Ok(HoldAnswer::Held { .. }) => "held",
-            Ok(HoldAnswer::SeatTaken { .. }) if matches!(locked, Locked::Taken(_)) => "refused_by_lock",
-            Ok(HoldAnswer::SeatTaken { .. }) => "seat_taken",
-            Ok(_) => "refused",
-            Err(_) => "error",
-        });
-        answer
+        (answer, by_lock)
+    }
+
+    /// Which seats it will be is not known before: the lock comes after the ledger, to turn away the crowd behind.
+    async fn hold_best(&self, request: &HoldRequest) -> Result<HoldAnswer, LedgerError> {
+        let answer = self.ledger.hold(request).await?;
+        if let HoldAnswer::Held { hold } = &answer
+            && hold.hold_id == request.hold
+        {
+            let names: Vec<String> = hold.lines.iter().map(|line| line.seat.clone()).collect();
+            if let Ok(seats) = Seats::parse(&names, names.len()) {
+                // Somebody who asked for these seats by name at this moment may have the locks: they end by themselves.
+                if self.lock.acquire(request.schedule, &seats, request.hold).await == Locked::Ours {
+                    self.lock.extend(request.schedule, &seats, request.hold, request.ttl).await;
+                }
+            }
+        }
+        Ok(answer)
     }
 
     /// Gives seats back.

@@ -86,6 +86,43 @@ impl Seats {
     }
 }
 
+/// Longest name of a section accepted.
+pub const MAX_SECTION: usize = 32;
+
+/// Adjacent seats that the service is to choose: how many, and in which section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BestSeats {
+    count: u32,
+    section: String,
+}
+
+impl BestSeats {
+    /// Checks what came in; at most `max` seats. Whether the section exists is for the ledger to say.
+    pub fn parse(count: u32, section: &str, max: usize) -> Result<Self, SeatsError> {
+        let asked = usize::try_from(count).unwrap_or(usize::MAX);
+        if asked == 0 {
+            return Err(SeatsError::None);
+        }
+        if asked > max {
+            return Err(SeatsError::TooMany { asked, max });
+        }
+        if section.is_empty() || section.len() > MAX_SECTION || section.chars().any(char::is_control) {
+            return Err(SeatsError::Section);
+        }
+        Ok(Self { count, section: section.to_owned() })
+    }
+
+    /// How many seats.
+    pub fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// In which section.
+    pub fn section(&self) -> &str {
+        &self.section
+    }
+}
+
 /// Why a list of seats can not be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SeatsError {
@@ -106,6 +143,9 @@ pub enum SeatsError {
     /// Not a seat number at all.
     #[error("A seat is 1 to {MAX_SEAT_NUMBER} letters, digits and hyphens, such as A-12.")]
     Misspelt,
+    /// Not the name of a section.
+    #[error("A section is named by 1 to {MAX_SECTION} bytes of text.")]
+    Section,
 }
 
 /// What a buyer sees of a seat.
@@ -164,6 +204,16 @@ mod tests {
         assert_eq!(Seats::parse(&texts(&["A-1", "A-2", "A-3"]), 2), Err(SeatsError::TooMany { asked: 3, max: 2 }));
         for bad in ["", "A 1", "A-1\0", "A:1", "좌석", "ABCDEFGHIJKLMNOPQRSTUVWXYZ-1234567"] {
             assert_eq!(Seats::parse(&texts(&[bad]), 4), Err(SeatsError::Misspelt), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn refused_wishes_for_the_best_seats() {
+        assert_eq!(BestSeats::parse(0, "R", 4), Err(SeatsError::None));
+        assert_eq!(BestSeats::parse(5, "R", 4), Err(SeatsError::TooMany { asked: 5, max: 4 }));
+        assert!(BestSeats::parse(4, "R", 4).is_ok());
+        for bad in ["", "R\0", "R\n", &"R".repeat(MAX_SECTION + 1)] {
+            assert_eq!(BestSeats::parse(1, bad, 4), Err(SeatsError::Section), "{bad:?}");
         }
     }
 

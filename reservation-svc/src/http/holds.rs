@@ -15,10 +15,10 @@ use super::openapi::ProblemView;
 use super::problem::{Kind, Problem};
 use super::views::{HoldBody, HoldView};
 use super::{App, to_the_end};
-use crate::ledger::holds::{HoldAnswer, HoldRequest, ReleaseAnswer};
-use crate::seat::{ScheduleId, Seats, SeatsError};
+use crate::ledger::holds::{HoldAnswer, HoldRequest, ReleaseAnswer, Wanted};
+use crate::seat::{BestSeats, ScheduleId, Seats, SeatsError};
 
-/// Holds seats for the user: all of them or none.
+/// Holds seats for the user, all of them or none: named ones, or adjacent ones that the service chooses.
 #[utoipa::path(post, path = "/schedules/{id}/holds", tag = "booking", request_body = HoldBody,
     security(("user" = [], "queue_token" = [])),
     params(("id" = i64, Path, description = "The schedule"),
@@ -30,9 +30,11 @@ use crate::seat::{ScheduleId, Seats, SeatsError};
         (status = 403, body = ProblemView, content_type = "application/problem+json",
          description = "/problems/queue-token-required, /problems/unknown-user"),
         (status = 404, body = ProblemView, content_type = "application/problem+json",
-         description = "/problems/schedule-not-found, /problems/seat-not-found (with seats), /problems/not-found"),
+         description = "/problems/schedule-not-found, /problems/seat-not-found (with seats), \
+                        /problems/section-not-found, /problems/not-found"),
         (status = 409, body = ProblemView, content_type = "application/problem+json",
-         description = "/problems/seat-taken (with seats), /problems/idempotency-key-in-progress"),
+         description = "/problems/seat-taken (with seats), /problems/no-adjacent-seats, \
+                        /problems/idempotency-key-in-progress"),
         (status = 422, body = ProblemView, content_type = "application/problem+json",
          description = "/problems/invalid-body, /problems/invalid-seats, /problems/too-many-seats, \
                         /problems/seat-limit-reached, /problems/invalid-idempotency-key, \
@@ -50,12 +52,26 @@ pub async fn create(
         hold: Uuid::now_v7(),
         user,
         schedule: ScheduleId(schedule),
-        seats: Seats::parse(&body.seats, app.holds.max_seats)?,
+        wanted: wanted(&body, app.holds.max_seats)?,
         ttl: app.holds.ttl,
         max_per_user: app.holds.max_per_user,
         key,
     };
-    match to_the_end(async move { app.booking.hold(&request).await }).await? {
+    let held = to_the_end(async move { app.booking.hold(&request).await }).await?;
+    answer(held, schedule)
+}
+
+/// Exactly one of the two ways to ask.
+fn wanted(body: &HoldBody, max: usize) -> Result<Wanted, Problem> {
+    match (&body.seats, body.count, &body.section) {
+        (Some(seats), None, None) => Ok(Wanted::Named(Seats::parse(seats, max)?)),
+        (None, Some(count), Some(section)) => Ok(Wanted::Best(BestSeats::parse(count, section, max)?)),
+        _ => Err(Problem::new(Kind::InvalidBody, "Send either seats, or count and section.")),
+    }
+}
+
+fn answer(held: HoldAnswer, schedule: i64) -> Result<Response, Problem> {
+    match held {
         HoldAnswer::Held { hold } => Ok((StatusCode::CREATED, Json(HoldView::from(hold))).into_response()),
         HoldAnswer::SeatTaken { seats } => {
             let detail = format!("Somebody else has {}.", seats.join(", "));
@@ -65,6 +81,11 @@ pub async fn create(
             let detail = format!("This schedule has no {}.", seats.join(", "));
             Err(Problem::new(Kind::SeatNotFound, detail).with("seats", seats))
         }
+        HoldAnswer::SectionUnknown => Err(Problem::new(Kind::SectionNotFound, "This schedule has no such section.")),
+        HoldAnswer::NoAdjacentSeats | HoldAnswer::SeatsBusy => Err(Problem::new(
+            Kind::NoAdjacentSeats,
+            "The section has no longer so many free seats side by side; try fewer, or another section.",
+        )),
         HoldAnswer::ScheduleUnknown => {
             Err(Problem::new(Kind::ScheduleNotFound, format!("There is no schedule {schedule}.")))
         }
@@ -133,7 +154,7 @@ impl From<SeatsError> for Problem {
     fn from(error: SeatsError) -> Self {
         match error {
             SeatsError::TooMany { max, .. } => Self::new(Kind::TooManySeats, error.to_string()).with("limit", max),
-            SeatsError::None | SeatsError::Twice(_) | SeatsError::Misspelt => {
+            SeatsError::None | SeatsError::Twice(_) | SeatsError::Misspelt | SeatsError::Section => {
                 Self::new(Kind::InvalidSeats, error.to_string())
             }
         }

@@ -93,13 +93,24 @@ impl From<Seat> for SeatView {
     }
 }
 
-/// Seats to hold.
+/// Seats to hold: named ones, or so many adjacent ones of a section, which the service chooses.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(example = json!({ "seats": ["A-12", "A-13"] }))]
 pub struct HoldBody {
-    /// Their numbers, distinct.
+    /// Their numbers, distinct. Not together with `count` and `section`.
+    // Left out when absent: the digest of a request that names seats stays what it was before there were others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(min_items = 1)]
-    pub seats: Vec<String>,
+    pub seats: Option<Vec<String>>,
+    /// How many, next to each other in one row. Together with `section`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1)]
+    pub count: Option<u32>,
+    /// In which priced section.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 32)]
+    pub section: Option<String>,
 }
 
 /// Seats kept for the user.

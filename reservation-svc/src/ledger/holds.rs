@@ -9,7 +9,16 @@ use uuid::Uuid;
 
 use super::idempotency::IdempotencyKey;
 use super::{Ledger, LedgerError, read};
-use crate::seat::{ScheduleId, Seats, UserId};
+use crate::seat::{BestSeats, ScheduleId, Seats, UserId};
+
+/// Named seats, or so many that the ledger is to choose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// These.
+    Named(Seats),
+    /// The best that lie together.
+    Best(BestSeats),
+}
 
 /// What to hold, for whom, under which limits.
 #[derive(Debug, Clone)]
@@ -21,7 +30,7 @@ pub struct HoldRequest {
     /// Which evening.
     pub schedule: ScheduleId,
     /// Which seats.
-    pub seats: Seats,
+    pub wanted: Wanted,
     /// How long.
     pub ttl: Duration,
     /// Live seats of one user in one schedule, at most.
@@ -81,6 +90,12 @@ pub enum HoldAnswer {
         /// The seats.
         seats: Vec<String>,
     },
+    /// There is no such section.
+    SectionUnknown,
+    /// Nothing free lies together in the section.
+    NoAdjacentSeats,
+    /// Seats that would do were locked or went at this moment; never leaves the ledger.
+    SeatsBusy,
     /// There is no such schedule.
     ScheduleUnknown,
     /// The user would have too many seats.
@@ -109,13 +124,27 @@ pub enum ReleaseAnswer {
     HoldPaid,
 }
 
+/// Seconds that a hold lasts, and live seats at most, as SQL has them.
+fn limits(request: &HoldRequest) -> (i32, i32) {
+    let ttl_s = i32::try_from(request.ttl.as_secs()).unwrap_or(i32::MAX);
+    (ttl_s, i32::try_from(request.max_per_user).unwrap_or(i32::MAX))
+}
+
+/// How often the best seats are looked for when those found were gone by the time they were to be taken.
+const BEST_ATTEMPTS: u32 = 5;
+
 impl Ledger {
-    /// Holds all the seats or none. One round trip.
+    /// Holds all the seats or none. One round trip, for the best seats a few when many want the same.
     pub async fn hold(&self, request: &HoldRequest) -> Result<HoldAnswer, LedgerError> {
+        match &request.wanted {
+            Wanted::Named(seats) => self.hold_named(request, seats.to_strings()).await,
+            Wanted::Best(best) => self.hold_best(request, best).await,
+        }
+    }
+
+    async fn hold_named(&self, request: &HoldRequest, seats: Vec<String>) -> Result<HoldAnswer, LedgerError> {
         let (key, hash) = IdempotencyKey::arguments(request.key.as_ref());
-        let seats = request.seats.to_strings();
-        let ttl_s = i32::try_from(request.ttl.as_secs()).unwrap_or(i32::MAX);
-        let max_per_user = i32::try_from(request.max_per_user).unwrap_or(i32::MAX);
+        let (ttl_s, max_per_user) = limits(request);
         let answer = self
             .answer(|| {
                 sqlx::query_as("SELECT hold_seats($1, $2, $3, $4, $5, $6, $7, $8)")
@@ -134,6 +163,36 @@ impl Ledger {
             Err(LedgerError::Contended) => Ok(HoldAnswer::SeatTaken { seats }),
             other => other,
         }
+    }
+
+    async fn hold_best(&self, request: &HoldRequest, best: &BestSeats) -> Result<HoldAnswer, LedgerError> {
+        let (key, hash) = IdempotencyKey::arguments(request.key.as_ref());
+        let (ttl_s, max_per_user) = limits(request);
+        let count = i32::try_from(best.count()).unwrap_or(i32::MAX);
+        for attempt in 0..BEST_ATTEMPTS {
+            let answer = self
+                .answer(|| {
+                    sqlx::query_as("SELECT hold_best_seats($1, $2, $3, $4, $5, $6, $7, $8, $9)")
+                        .bind(request.user.get())
+                        .bind(request.schedule.0)
+                        .bind(best.section())
+                        .bind(count)
+                        .bind(request.hold)
+                        .bind(ttl_s)
+                        .bind(max_per_user)
+                        .bind(key)
+                        .bind(hash)
+                })
+                .await?;
+            if !matches!(answer, HoldAnswer::SeatsBusy) {
+                return Ok(answer);
+            }
+            self.metrics.database_retry("seats_busy");
+            // Longer each time, and never the same as the others': they are done within milliseconds.
+            tokio::time::sleep(Duration::from_millis(rand::random_range(2..20 << attempt))).await;
+        }
+        // Not stored under the key: whoever asks again may find what was let go.
+        Ok(HoldAnswer::NoAdjacentSeats)
     }
 
     /// A hold of this user.

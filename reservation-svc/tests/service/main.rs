@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on is to say where")]
 
 mod bed;
+mod best;
 mod catalogue;
 mod client;
 mod faults;

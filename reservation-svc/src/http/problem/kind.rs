@@ -25,6 +25,8 @@ pub enum Kind {
     ScheduleNotFound,
     /// There are no such seats.
     SeatNotFound,
+    /// There is no such section.
+    SectionNotFound,
     /// There is no such hold.
     HoldNotFound,
     /// There is no such reservation.
@@ -35,6 +37,8 @@ pub enum Kind {
     RequestTimeout,
     /// Seats are taken.
     SeatTaken,
+    /// No seats next to each other are free.
+    NoAdjacentSeats,
     /// The hold has ended.
     HoldExpired,
     /// The hold was paid for.
@@ -84,11 +88,13 @@ impl Kind {
         Self::ConcertNotFound,
         Self::ScheduleNotFound,
         Self::SeatNotFound,
+        Self::SectionNotFound,
         Self::HoldNotFound,
         Self::ReservationNotFound,
         Self::MethodNotAllowed,
         Self::RequestTimeout,
         Self::SeatTaken,
+        Self::NoAdjacentSeats,
         Self::HoldExpired,
         Self::HoldPaid,
         Self::KeyInProgress,
@@ -136,6 +142,9 @@ impl Kind {
                 ("/problems/schedule-not-found", StatusCode::NOT_FOUND, "There is no such schedule.")
             }
             Self::SeatNotFound => ("/problems/seat-not-found", StatusCode::NOT_FOUND, "There are no such seats."),
+            Self::SectionNotFound => {
+                ("/problems/section-not-found", StatusCode::NOT_FOUND, "There is no such section.")
+            }
             Self::HoldNotFound => ("/problems/hold-not-found", StatusCode::NOT_FOUND, "There is no such hold."),
             Self::ReservationNotFound => {
                 ("/problems/reservation-not-found", StatusCode::NOT_FOUND, "There is no such reservation.")
@@ -147,6 +156,9 @@ impl Kind {
                 ("/problems/request-timeout", StatusCode::REQUEST_TIMEOUT, "The body came too slowly.")
             }
             Self::SeatTaken => ("/problems/seat-taken", StatusCode::CONFLICT, "Seats are taken."),
+            Self::NoAdjacentSeats => {
+                ("/problems/no-adjacent-seats", StatusCode::CONFLICT, "No seats next to each other are free.")
+            }
             Self::HoldExpired => ("/problems/hold-expired", StatusCode::CONFLICT, "The hold has ended."),
             Self::HoldPaid => ("/problems/hold-paid", StatusCode::CONFLICT, "The hold was paid for."),
             Self::KeyInProgress => (
