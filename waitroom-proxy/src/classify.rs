@@ -129,6 +129,18 @@ impl RoutingTable {
         table
     }
 
+    /// The path and query that the upstream is to see, when the target is an absolute URL; `None` when it is
+    /// a path already.
+    ///
+    /// # Errors
+    /// For targets that are neither a path nor a URL, and URLs of another host than the header's.
+    pub fn origin_form(host: Option<&str>, target: &str) -> Result<Option<String>, Refusal> {
+        let Some(path) = target::origin_form(target)? else { return Ok(None) };
+        let (authority, _) = target::split(target)?;
+        target::host(host, authority)?;
+        Ok(Some(path))
+    }
+
     /// Finds the room. `host` is the `Host` header as it came; `target` the request target as it came: a
     /// path, with or without a query, or an absolute URL (whose host must then agree with `host`).
     ///

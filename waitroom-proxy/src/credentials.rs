@@ -109,29 +109,22 @@ impl Credentials<'_> {
 }
 
 /// A `Cookie` header without our own cookies: the upstream has no use for them, and its logs none either.
-/// `None`: nothing of ours in it.
+/// `None`: nothing of ours in it. Works on bytes, since a cookie of somebody else's need not be text.
 #[must_use]
 pub fn without_ours(headers: &HeaderMap) -> Option<Option<HeaderValue>> {
-    if !pairs(headers).any(|(name, _)| is_ours(name)) {
+    let pairs = || headers.get_all(COOKIE).iter().flat_map(|header| header.as_bytes().split(|byte| *byte == b';'));
+    if !pairs().any(is_ours) {
         return None;
     }
-    let mut kept = String::new();
-    for (name, value) in pairs(headers).filter(|(name, _)| !is_ours(name)) {
-        if !kept.is_empty() {
-            kept.push_str("; ");
-        }
-        kept.push_str(name);
-        if !value.is_empty() || !name.is_empty() {
-            kept.push('=');
-            kept.push_str(value);
-        }
-    }
-    Some(if kept.is_empty() { None } else { HeaderValue::from_str(&kept).ok() })
+    let kept: Vec<&[u8]> = pairs().filter(|pair| !is_ours(pair)).map(<[u8]>::trim_ascii).collect();
+    let kept = kept.join(&b"; "[..]);
+    Some(if kept.is_empty() { None } else { HeaderValue::from_bytes(&kept).ok() })
 }
 
-fn is_ours(name: &str) -> bool {
-    let name = name.strip_prefix("__Host-").unwrap_or(name);
-    name.starts_with("wr_ticket_") || name.starts_with("wr_token_")
+fn is_ours(pair: &[u8]) -> bool {
+    let pair = pair.trim_ascii();
+    let name = pair.strip_prefix(b"__Host-").unwrap_or(pair);
+    name.starts_with(b"wr_ticket_") || name.starts_with(b"wr_token_")
 }
 
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
@@ -212,5 +205,8 @@ mod tests {
         assert_eq!(without_ours(&all), Some(Some(HeaderValue::from_static("a=1; b=2; c=3"))));
         assert_eq!(without_ours(&headers(&["wr_token_x=S"])), Some(None));
         assert_eq!(without_ours(&headers(&["a=1"])), None);
+        let mut odd = HeaderMap::new();
+        odd.append(COOKIE, HeaderValue::from_bytes(b"a=b\xff; wr_token_x=S").unwrap());
+        assert_eq!(without_ours(&odd), Some(HeaderValue::from_bytes(b"a=b\xff").ok()), "bytes that are no text");
     }
 }

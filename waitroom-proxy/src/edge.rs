@@ -12,7 +12,7 @@ use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
 use pingora::{Error, ErrorType, Result};
 
-use crate::classify::{Refusal, RouteKind};
+use crate::classify::{Refusal, RouteKind, RoutingTable};
 
 pub mod answer;
 pub mod connection;
@@ -91,6 +91,8 @@ pub struct Ctx {
     news: bool,
     /// The client carries ticket and token in headers.
     by_header: bool,
+    /// The client has shown nothing: nobody knows yet how it carries its token.
+    unknown: bool,
     origin: Option<HeaderValue>,
     tries: usize,
     /// Keeps the session of an open WebSocket alive; ends with the request.
@@ -157,6 +159,7 @@ impl Edge {
         let now_ms = (self.clock)();
         let shown = site_room.cookies.read(&parts.headers);
         ctx.by_header = shown.by_header();
+        ctx.unknown = !shown.any();
         let verified = desk::verify(&site, site_room, &shown, now_ms);
         let counter = Counter { room: &site_room.room, mint: &site.mint, now_ms };
         match counter.receive(kind, verified).await {
@@ -175,6 +178,18 @@ impl Edge {
             }
             Reception::Broken => self.refuse(session, ProblemKind::Internal, None).await,
         }
+    }
+}
+
+/// Makes the target a path, as the upstream will see it: what is matched and what is forwarded must be the
+/// same bytes. Pingora keeps others verbatim beside a path of its own making.
+fn as_path(session: &mut Session) -> std::result::Result<(), String> {
+    let header = session.req_header();
+    let target = std::str::from_utf8(header.raw_path()).map_err(|_| "the request target is not UTF-8".to_owned())?;
+    let path = RoutingTable::origin_form(request::host(header), target).map_err(|refusal| refusal.to_string())?;
+    match path {
+        None => Ok(()),
+        Some(path) => session.req_header_mut().set_raw_path(path.as_bytes()).map_err(|error| error.to_string()),
     }
 }
 
@@ -208,6 +223,7 @@ impl ProxyHttp for Edge {
             admitted: None,
             news: false,
             by_header: false,
+            unknown: false,
             origin: None,
             tries: 0,
             tunnel: None,
@@ -227,6 +243,9 @@ impl ProxyHttp for Edge {
         if let Some(harmless) = request::harmless_connection(&session.req_header().headers) {
             session.req_header_mut().insert_header(http::header::CONNECTION, harmless)?;
         }
+        if let Err(refusal) = as_path(session) {
+            return self.refuse(session, ProblemKind::BadRequest, Some(&refusal)).await;
+        }
         let site = ctx.site.clone();
         let now_ms = (self.clock)();
         if let Some(answered) = desk::reserved(&site, session, now_ms).await {
@@ -239,7 +258,8 @@ impl ProxyHttp for Edge {
             return self.events(session, ctx, events).await;
         }
         let parts = session.req_header();
-        let target = parts.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str);
+        // Valid UTF-8 since `as_path`; anything else would match nothing.
+        let target = std::str::from_utf8(parts.raw_path()).unwrap_or_default();
         let (index, kind) = match site.routing.classify(request::host(parts), target) {
             Ok(route) => (route.room.index, route.kind),
             Err(Refusal::UnknownHost) => return self.refuse(session, ProblemKind::UnknownHost, None).await,
@@ -291,7 +311,8 @@ impl ProxyHttp for Edge {
             } else if ctx.news && minted.session.seq > 0 {
                 cookies = desk::news_by_cookie(&ctx.site, room, minted, ctx.by_header, (self.clock)() / 1_000);
                 let browser = request::wants_page(session.req_header());
-                token = (ctx.by_header || !browser).then_some(minted.token.as_ref());
+                // A cookie is out of reach for scripts; its token must not lie in a header beside it.
+                token = (ctx.by_header || (ctx.unknown && !browser)).then_some(minted.token.as_ref());
             }
             if upgraded && !ends {
                 ctx.tunnel = Some(websocket::Keeping::start(room.room.clone(), minted.session));

@@ -4,7 +4,7 @@
 //! background runtime, talk to the store.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -60,6 +60,8 @@ struct Ending {
 /// A room at run time.
 pub struct Room {
     name: RoomName,
+    /// No other node shares the store, so nobody remembers what this process forgets when it ends.
+    alone: bool,
     settings: ArcSwap<RoomSettings>,
     /// Swapped whole by the keeper; every request reads one.
     view: ArcSwap<RoomView>,
@@ -72,6 +74,10 @@ pub struct Room {
     ended_here: RwLock<HashSet<(Epoch, u64)>>,
     /// Wakes the keeper: somebody joined, or an operator wants something now.
     nudge: Notify,
+    /// Somebody waits for a look that begins after now.
+    look_wanted: AtomicBool,
+    /// Counts the looks that were wanted.
+    looks: tokio::sync::watch::Sender<u64>,
     /// A verified ticket of another life, for the keeper to recover with.
     proof: std::sync::Mutex<Option<(Epoch, u64)>>,
     /// When the store stopped answering, milliseconds since the Unix epoch; 0: it answers.
@@ -129,6 +135,7 @@ impl Room {
         let (ends, end_queue) = tokio::sync::mpsc::channel(MAX_ENDED_HERE);
         let room = Arc::new(Self {
             name,
+            alone: cold_wait.is_zero(),
             settings: ArcSwap::from_pointee(settings),
             view: ArcSwap::from_pointee(RoomView::default()),
             joins,
@@ -138,6 +145,8 @@ impl Room {
             ends,
             ended_here: RwLock::new(HashSet::new()),
             nudge: Notify::new(),
+            look_wanted: AtomicBool::new(false),
+            looks: tokio::sync::watch::Sender::new(0),
             proof: std::sync::Mutex::new(None),
             silent_since_ms: AtomicU64::new(0),
             entered: AtomicU64::new(0),
@@ -165,6 +174,12 @@ impl Room {
         &self.name
     }
 
+    /// Whether no other node shares the store.
+    #[must_use]
+    pub fn is_alone(&self) -> bool {
+        self.alone
+    }
+
     /// What this node knows of it now.
     #[must_use]
     pub fn view(&self) -> arc_swap::Guard<Arc<RoomView>> {
@@ -186,6 +201,14 @@ impl Room {
     /// Asks the keeper to look at the store now.
     pub fn nudge(&self) {
         self.nudge.notify_one();
+    }
+
+    /// Has the keeper look at the store now, and waits until it has; `false`: not within `most`.
+    pub async fn look_now(&self, most: Duration) -> bool {
+        let mut looks = self.looks.subscribe();
+        self.look_wanted.store(true, Ordering::Release);
+        self.nudge();
+        tokio::time::timeout(most, looks.changed()).await.is_ok_and(|changed| changed.is_ok())
     }
 
     /// Puts a ticket in line, or back.

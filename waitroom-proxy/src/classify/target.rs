@@ -20,11 +20,22 @@ pub(super) fn split(target: &str) -> Result<(Option<&str>, &str), BadPath> {
     }
 }
 
+/// A path and query for the upstream, when the target is an absolute URL; `None` when it is a path already.
+/// What is neither is refused: the upstream would see bytes that nobody has looked at.
+pub(super) fn origin_form(target: &str) -> Result<Option<String>, BadPath> {
+    if target.starts_with('/') {
+        return Ok(None);
+    }
+    let rest = strip_scheme(target).ok_or(BadPath::NotAbsolute)?;
+    let path = &rest[rest.find(['/', '?']).unwrap_or(rest.len())..];
+    Ok(Some(if path.starts_with('/') { path.to_owned() } else { format!("/{path}") }))
+}
+
 /// The host that counts, without port and trailing dot. A target that names another host than the
 /// header is refused: one of the two would be matched here and the other one seen by the upstream.
 pub(super) fn host<'a>(header: Option<&'a str>, authority: Option<&'a str>) -> Result<&'a str, Refusal> {
-    let from_header = header.map(bare).filter(|host| !host.is_empty());
-    let from_target = authority.map(bare).filter(|host| !host.is_empty());
+    let from_header = header.map(bare).transpose()?.filter(|host| !host.is_empty());
+    let from_target = authority.map(bare).transpose()?.filter(|host| !host.is_empty());
     match (from_header, from_target) {
         (Some(a), Some(b)) if !a.eq_ignore_ascii_case(b) => Err(BadPath::OtherHost.into()),
         (Some(host), _) | (None, Some(host)) => Ok(host),
@@ -39,12 +50,18 @@ fn strip_scheme(target: &str) -> Option<&str> {
     })
 }
 
-/// Without port (`:80`, also an empty one) and without one trailing dot. Brackets of IPv6 stay.
-fn bare(host: &str) -> &str {
+/// Without port (`:80`, also an empty one) and without one trailing dot. Brackets of IPv6 stay. What
+/// follows the name must be a port: another server could read a second name there.
+fn bare(host: &str) -> Result<&str, BadPath> {
     let end = match host.rfind(']') {
         Some(bracket) => bracket + 1,
-        None => host.rfind(':').unwrap_or(host.len()),
+        None => host.find(':').unwrap_or(host.len()),
     };
-    let name = &host[..end];
-    name.strip_suffix('.').unwrap_or(name)
+    let (name, port) = host.split_at(end);
+    let is_port =
+        port.is_empty() || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit()));
+    if !is_port || host.contains('@') {
+        return Err(BadPath::OtherHost);
+    }
+    Ok(name.strip_suffix('.').unwrap_or(name))
 }

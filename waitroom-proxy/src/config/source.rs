@@ -9,6 +9,9 @@ use super::document::{Document, check_plain};
 use super::schema::{Node, schema};
 use super::{Config, Problem, overrides};
 
+/// Largest config file; a room takes about half a kilobyte.
+const MAX_BYTES: u64 = 1 << 20;
+
 /// Everything that a config is made of; kept, so that a reload asks the same again.
 #[derive(Clone, Debug)]
 pub struct Source {
@@ -124,7 +127,7 @@ impl Source {
 
     fn document(&self, schema: &Value) -> Result<(Document, Vec<Problem>), Problem> {
         match &self.base {
-            Base::File(path) => match std::fs::read_to_string(path) {
+            Base::File(path) => match read_bounded(path) {
                 Ok(text) => Ok(Document::from_toml(path, &text, schema)),
                 Err(error) => {
                     let message = format!("cannot be read: {error}");
@@ -135,6 +138,22 @@ impl Source {
             Base::Origin { url, rate_per_s } => origin_document(url, *rate_per_s, schema),
         }
     }
+}
+
+/// Reads a config file; a device or a log given by mistake must not fill the memory.
+fn read_bounded(path: &Path) -> std::io::Result<String> {
+    use std::io::Read as _;
+    let wrong = |what: &str| Err(std::io::Error::other(what.to_owned()));
+    let file = std::fs::File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return wrong("it is not a file");
+    }
+    let mut text = String::new();
+    file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > MAX_BYTES {
+        return wrong("it is larger than 1 MiB, which no config is");
+    }
+    Ok(text)
 }
 
 fn origin_document(url: &str, rate_per_s: f64, schema: &Value) -> Result<(Document, Vec<Problem>), Problem> {

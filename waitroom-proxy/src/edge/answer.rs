@@ -17,6 +17,9 @@ pub const EXPOSED: &str = "X-QUEUE-TICKET, X-QUEUE-TOKEN, Retry-After";
 /// Bytes of a request body that are read and dropped so that the connection can be kept.
 const DRAINED: usize = 64 * 1024;
 
+/// How long the rest of a body may take to come.
+const DRAIN_TIME: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// A whole answer.
 #[derive(Debug)]
 pub struct Answer {
@@ -152,13 +155,22 @@ impl Answer {
     }
 }
 
+/// Bounded in bytes and in time: who does not send what was announced gets the answer all the same, and
+/// Pingora closes the connection after it.
 async fn drain(session: &mut Session) -> Result<()> {
-    let mut read = 0;
-    while !session.as_downstream_mut().is_body_done() && read <= DRAINED {
-        match session.read_request_body().await? {
-            Some(bytes) => read += bytes.len(),
-            None => break,
-        }
+    // This client waits for our word before it sends anything.
+    if session.req_header().headers.contains_key(http::header::EXPECT) {
+        return Ok(());
     }
-    Ok(())
+    let all = async {
+        let mut read = 0;
+        while !session.as_downstream_mut().is_body_done() && read <= DRAINED {
+            match session.read_request_body().await? {
+                Some(bytes) => read += bytes.len(),
+                None => break,
+            }
+        }
+        Ok(())
+    };
+    tokio::time::timeout(DRAIN_TIME, all).await.unwrap_or(Ok(()))
 }

@@ -292,8 +292,11 @@ fn leave(site: &Site, parts: &Parts, now_ms: u64) -> Answered {
     if let Some(shown) = &verified.session {
         site_room.room.end(shown.session.epoch, shown.session.vid, shown.session.seq);
     }
-    if let Some(ticket) = verified.ticket.filter(|ticket| !ticket.is_pre()) {
-        site_room.room.end(ticket.epoch, ticket.vid, ticket.seq);
+    match verified.ticket {
+        // It may have joined since: whatever this visitor has now.
+        Some(ticket) if ticket.is_pre() => site_room.room.end(site_room.room.view().epoch, ticket.vid, 0),
+        Some(ticket) => site_room.room.end(ticket.epoch, ticket.vid, ticket.seq),
+        None => {}
     }
     // A form sent without script navigates: it gets a page to look at.
     let answer = if request::navigates(&parts.headers) {

@@ -76,7 +76,7 @@ pub fn dress_request(upstream: &mut RequestHeader, client: &ClientSide<'_>) -> R
     if let Some(token) = client.token {
         upstream.insert_header("X-QUEUE-TOKEN", token)?;
     }
-    origin_form(upstream)
+    Ok(())
 }
 
 /// What a trusted proxy in front said.
@@ -105,15 +105,6 @@ impl Believed {
     }
 }
 
-/// An absolute target becomes a path: the upstream is no proxy.
-fn origin_form(upstream: &mut RequestHeader) -> Result<()> {
-    if upstream.uri.scheme().is_none() {
-        return Ok(());
-    }
-    let path = upstream.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).to_owned();
-    upstream.set_raw_path(path.as_bytes())
-}
-
 /// News for the client on a forwarded response.
 #[derive(Clone, Debug, Default)]
 pub struct ClientNews<'n> {
@@ -130,7 +121,10 @@ pub struct ClientNews<'n> {
 /// Reads and removes the upstream's word on the session: whether it is over.
 #[must_use]
 pub fn take_session_end(response: &mut ResponseHeader) -> bool {
-    response.remove_header(&QUEUE_SESSION).is_some_and(|word| word.as_bytes().trim_ascii().eq_ignore_ascii_case(b"end"))
+    let says_end = |word: &HeaderValue| word.as_bytes().trim_ascii().eq_ignore_ascii_case(b"end");
+    let ends = response.headers.get_all(&QUEUE_SESSION).iter().any(says_end);
+    response.remove_header(&QUEUE_SESSION);
+    ends
 }
 
 /// Adds our news to a response on its way to the client.

@@ -8,11 +8,14 @@ use pingora::apps::ServerApp;
 use pingora::protocols::Stream;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::Edge;
 use super::connection::Connection;
 use super::problem::ProblemKind;
+
+/// How long somebody who is turned away may take to send a request.
+const GLANCE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// The public listener's application.
 pub struct Gate {
@@ -74,6 +77,9 @@ async fn turn_away(stream: &mut Stream) {
     );
     // Who is not there to read it needs no answer.
     let _gone = async {
+        // A request that is there unread would turn the close into a reset, and the answer would be lost.
+        let mut request = [0; 4096];
+        let _silent = tokio::time::timeout(GLANCE, stream.read(&mut request)).await;
         stream.write_all(head.as_bytes()).await?;
         stream.write_all(&body).await?;
         stream.flush().await

@@ -93,8 +93,15 @@ impl Counter<'_> {
 
     fn decide(&self, kind: RouteKind, shown: &Verified) -> Decision {
         let session = shown.session.as_ref().map(|shown| shown.session);
-        let session = session.filter(|session| !self.room.ended_here(session.epoch, session.seq));
+        let session = session.filter(|session| self.may_count(session));
         decide(kind, Shown { session, ticket: shown.ticket }, &self.room.view(), self.door())
+    }
+
+    /// Not what ended here; and where no other node remembers what ended before this one started, only
+    /// sessions of the room's present life: an ended one must not come back (I8).
+    fn may_count(&self, session: &Session) -> bool {
+        let alone_and_older = self.room.is_alone() && session.epoch != self.room.view().epoch;
+        !alone_and_older && !self.room.ended_here(session.epoch, session.seq)
     }
 
     async fn hold(&self, decision: Decision) -> Reception {
@@ -109,7 +116,8 @@ impl Counter<'_> {
             Decision::Wait(ticket, position) => {
                 Reception::Held(Held { ticket, news: false, position: Some(position), blind: false })
             }
-            Decision::Rejoin => self.begin_anew().await,
+            // Somebody new, at the tail. By way of a pre-ticket, or every replay of a void ticket would take a place.
+            Decision::Rejoin => self.first_sight(),
             Decision::Prove(ticket) => {
                 self.room.prove(ticket.epoch, ticket.seq);
                 blind(ticket)
@@ -153,24 +161,8 @@ impl Counter<'_> {
         match self.room.join(&ticket).await {
             Ok(Standing::Waiting(seq)) => self.in_line(ticket, seq),
             Ok(Standing::Granted(seq) | Standing::Active(seq)) => self.claim(self.numbered(ticket, seq)).await,
-            Ok(Standing::Void(_)) => self.begin_anew().await,
+            Ok(Standing::Void(_)) => self.first_sight(),
             Err(_) => blind(ticket),
-        }
-    }
-
-    /// The ticket is void: somebody new, at the tail, silently.
-    async fn begin_anew(&self) -> Reception {
-        let ticket = Ticket::pre(Vid(rand::random()), self.now_ms);
-        match self.room.join(&ticket).await {
-            Ok(Standing::Waiting(seq)) => self.in_line(ticket, seq),
-            Ok(Standing::Granted(seq)) => {
-                let ticket = self.numbered(ticket, seq);
-                match self.claim_once(&ticket).await {
-                    Ok(Verdict::Session { seq, expires_at_ms }) => self.begin(ticket.vid, seq, expires_at_ms, false),
-                    Ok(_) | Err(_) => Reception::Held(Held { ticket, news: true, position: None, blind: true }),
-                }
-            }
-            Ok(_) | Err(_) => Reception::Held(Held { ticket, news: true, position: None, blind: true }),
         }
     }
 
@@ -181,7 +173,7 @@ impl Counter<'_> {
             // The turn ran out unclaimed, or the ticket is spent: the store knows which when it joins.
             Ok(Verdict::No) => match self.room.join(&ticket).await {
                 Ok(Standing::Waiting(seq)) => self.in_line(ticket, seq),
-                Ok(Standing::Void(_)) => self.begin_anew().await,
+                Ok(Standing::Void(_)) => self.first_sight(),
                 Ok(Standing::Granted(_) | Standing::Active(_)) | Err(_) => blind(ticket),
             },
             Err(_) => blind(ticket),

@@ -21,6 +21,9 @@ pub enum Refused {
     /// Two lengths.
     #[error("the request has both Transfer-Encoding and Content-Length, or more than one length")]
     TwoLengths,
+    /// Any coding but `chunked`, or more than one.
+    #[error("the only Transfer-Encoding spoken here is chunked")]
+    Coding,
     /// Methods are case-sensitive; ours are upper case.
     #[error("the method is not one of HTTP's")]
     Method,
@@ -36,7 +39,7 @@ impl Refused {
         match self {
             Self::TooLarge => 431,
             Self::Version => 505,
-            Self::BareLineFeed | Self::TwoLengths | Self::Method => 400,
+            Self::BareLineFeed | Self::TwoLengths | Self::Coding | Self::Method => 400,
         }
     }
 }
@@ -65,6 +68,9 @@ pub fn inspect(raw: &[u8], method: &Method, version: Version, headers: &HeaderMa
     let both = headers.contains_key(TRANSFER_ENCODING) && (headers.contains_key(CONTENT_LENGTH) || names_length(raw));
     if many || both || headers.get_all(TRANSFER_ENCODING).iter().count() > 1 {
         return Err(Refused::TwoLengths);
+    }
+    if headers.get(TRANSFER_ENCODING).is_some_and(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return Err(Refused::Coding);
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::renewal::due_for;
 use crate::room::Room;
+use crate::room::settings::PROVISIONAL;
 use crate::session::Session;
 use crate::store::{TouchItem, Verdict};
 
@@ -26,14 +27,21 @@ impl Drop for Keeping {
 
 async fn keep(room: Arc<Room>, mut session: Session) {
     // Time passes by the runtime's clock here; the store's clock decides what an extension means.
-    let mut now_s = session.expires_s.saturating_sub(room.settings().session_ttl.as_secs());
+    let lasts = if session.provisional { PROVISIONAL } else { room.settings().session_ttl };
+    let mut now_s = session.expires_s.saturating_sub(lasts.as_secs());
     loop {
-        let pause = (room.settings().session_ttl / 4).max(Duration::from_secs(1));
-        tokio::time::sleep(pause).await;
-        now_s += pause.as_secs();
+        // A provisional session has come back with its token the moment its tunnel opens: make it whole
+        // at once, before its slot is given to somebody else.
+        if !session.provisional {
+            let pause = (room.settings().session_ttl / 4).max(Duration::from_secs(1));
+            tokio::time::sleep(pause).await;
+            now_s += pause.as_secs();
+        }
         let settings = room.settings().clone();
         let Some(ttl) = due_for(&session, &settings, now_s) else { continue };
-        let item = TouchItem { vid: session.vid, seq: session.seq, ttl, proof: true };
+        // What has run out is not proved by a tunnel: its slot may be somebody else's (I2).
+        let proof = session.live(now_s);
+        let item = TouchItem { vid: session.vid, seq: session.seq, ttl, proof };
         match room.touch(session.epoch, item).await {
             Ok(Verdict::Session { expires_at_ms, .. }) => {
                 session.expires_s = expires_at_ms / 1_000;
@@ -43,7 +51,7 @@ async fn keep(room: Arc<Room>, mut session: Session) {
             // Ended: the tunnel stays, as a page already loaded does, but its slot is free.
             Ok(Verdict::No | Verdict::Waiting(_)) => return,
             // The store is away: the next turn tries again.
-            Err(_) => {}
+            Err(_) => tokio::time::sleep(Duration::from_secs(1)).await,
         }
     }
 }

@@ -11,9 +11,7 @@ use tokio::time::Instant;
 use super::reaper::Reaper;
 use super::{Clock, Room};
 use crate::admission::RateMeter;
-use crate::store::{
-    BitKind, BitSpan, Detail, Epoch, NodeId, QueueStore, Recovery, RoomPicture, Seen, StoreError,
-};
+use crate::store::{BitKind, BitSpan, Detail, Epoch, NodeId, QueueStore, Recovery, RoomPicture, Seen, StoreError};
 use crate::view::RoomView;
 use std::sync::Arc;
 
@@ -130,8 +128,12 @@ impl Keeper {
             Err(StoreError::Superseded(theirs)) => self.settle_epochs(theirs).await?,
             done => done?,
         }
-        if self.last_snapshot.is_none_or(|at| at.elapsed() >= SNAPSHOT_EVERY) {
+        let wanted = self.room().look_wanted.swap(false, Ordering::Acquire);
+        if wanted || self.last_snapshot.is_none_or(|at| at.elapsed() >= SNAPSHOT_EVERY) {
             self.look().await?;
+        }
+        if wanted {
+            self.room().looks.send_modify(|looks| *looks += 1);
         }
         match self.reaper.round(&self.work.room, self.work.store.as_ref()).await {
             // The next tick finds out what has happened to the room.

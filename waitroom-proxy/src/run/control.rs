@@ -13,6 +13,9 @@ use crate::edge::site::SiteRoom;
 use crate::room::Room;
 use crate::store::{Detail, RoomPicture, StoreError};
 
+/// Longest that an order waits to be seen here.
+const MOST_LOOK: std::time::Duration = std::time::Duration::from_millis(500);
+
 /// The controls of a running proxy.
 struct Controls {
     manager: Arc<Manager>,
@@ -58,8 +61,17 @@ impl Control for Controls {
         let site = self.manager.site().load_full();
         let index = site.room(name).ok_or(OrderError::NoSuchRoom)?;
         let SiteRoom { room, .. } = &site.rooms[index];
-        self.carry_out(room, order).await.map_err(|error| OrderError::Store(error.reason()))?;
-        room.nudge();
+        let done = match self.carry_out(room, order).await {
+            // Another node was faster, or the connection is new: look, and once more.
+            Err(StoreError::Superseded(_) | StoreError::Lost) => {
+                self.see_again(room).await;
+                self.carry_out(room, order).await
+            }
+            done => done,
+        };
+        done.map_err(|error| OrderError::Store(error.reason()))?;
+        // What was ordered holds here from now on, not from the next look on.
+        self.see_again(room).await;
         Ok(self.report(room).await)
     }
 
@@ -138,6 +150,13 @@ impl Controls {
                 view.paused,
                 true,
             ),
+        }
+    }
+
+    /// Has the keeper look at the store, and waits until it has.
+    async fn see_again(&self, room: &Room) {
+        if !room.look_now(MOST_LOOK).await {
+            tracing::warn!(room = %room.name(), "the room could not be looked at; its state shows within a second");
         }
     }
 

@@ -175,3 +175,68 @@ async fn i11_a_ticket_or_token_of_another_room_counts_for_nothing() {
     assert_eq!(proxy.request("GET", "/b", &[("X-QUEUE-TOKEN", &bare)]).await.status, 429);
     assert!(origin.requests().is_empty());
 }
+
+#[tokio::test]
+async fn refused_targets_that_are_no_path() {
+    let origin = Origin::start().await.unwrap();
+    let proxy = Proxy::start(&origin, &room("rate_per_s = 0\npaths = [\"/buy\"]")).await;
+    for target in ["buy/secret.txt", "../buy", "\\buy", "%2fbuy", "*", "ftp://localhost/buy", "http://other.example/a"]
+    {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let answer = exchange(proxy.visitors, request.as_bytes()).await;
+        assert!(answer.starts_with(b"HTTP/1.1 400"), "{target}: {}", String::from_utf8_lossy(&answer));
+    }
+    assert!(origin.requests().is_empty(), "i10");
+    for (target, path) in
+        [("http://localhost/a?b=c", "/a?b=c"), ("HTTP://localhost?q", "/?q"), ("http://localhost", "/")]
+    {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        assert_eq!(proxy.raw(&request).await.body, "ok", "{target}");
+        assert_eq!(origin.requests().last().unwrap().path, path, "what is matched is what the upstream sees");
+    }
+    let held = proxy.raw("GET http://localhost/buy HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await;
+    assert_eq!(held.status, 429);
+}
+
+#[tokio::test]
+async fn refused_a_second_name_in_the_host() {
+    let origin = Origin::start().await.unwrap();
+    let rooms = room("rate_per_s = 0\nhosts = [\"a.test\"]\npaths = [\"/buy\"]")
+        + &room("rate_per_s = 0\nhosts = [\"b.test\"]\npaths = [\"/other\"]").replace("\"concert\"", "\"other\"");
+    let proxy = Proxy::start(&origin, &rooms).await;
+    for host in ["b.test:a.test", "b.test:80:a.test", "a.test@b.test"] {
+        let request = format!("GET /buy HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        let answer = exchange(proxy.visitors, request.as_bytes()).await;
+        assert!(answer.starts_with(b"HTTP/1.1 400"), "{host}: {}", String::from_utf8_lossy(&answer));
+    }
+    assert!(origin.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let origin = Origin::start().await.unwrap();
+    let proxy = Proxy::start(&origin, &room("rate_per_s = 0")).await;
+    for more in ["", "Expect: 100-continue\r\n"] {
+        // No `Connection: close`: the answer must come, and the close after it, while the client waits.
+        let request = format!("POST /buy HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n{more}\r\n");
+        let answer = exchange(proxy.visitors, request.as_bytes()).await;
+        assert!(answer.starts_with(b"HTTP/1.1 429"), "{more}: {}", String::from_utf8_lossy(&answer));
+    }
+}
+
+#[tokio::test]
+async fn a_void_ticket_takes_no_place_however_often_it_is_shown() {
+    let origin = Origin::start().await.unwrap();
+    let proxy = Proxy::start(&origin, &room("rate_per_s = 0")).await;
+    let mut jar = Jar::default();
+    jar.take(&proxy.page("/", "").await);
+    proxy.poll_until(&mut jar, |status| status["seq"].is_u64()).await;
+    assert_eq!(proxy.order("/admin/rooms/concert/flush").await.status, 200);
+    for _ in 0..20 {
+        proxy.request("GET", "/", &[("Cookie", &jar.header())]).await;
+        proxy.request("GET", "/queue/status?room=concert", &[("Cookie", &jar.header())]).await;
+    }
+    assert_eq!(proxy.look("/admin/rooms/concert").await.json()["waiting"], 0);
+    let again = proxy.poll_until(&mut jar, |status| status["seq"].is_u64()).await;
+    assert_eq!(again["position"], 1, "who keeps what is answered gets a place at the tail");
+}

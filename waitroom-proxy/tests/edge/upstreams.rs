@@ -99,6 +99,22 @@ async fn websockets_pass_through() {
 }
 
 #[tokio::test]
+async fn i2_a_websocket_makes_its_session_whole_at_once() {
+    let origin = Origin::start().await.unwrap();
+    origin.script("/ws", Script::new().websocket_echo());
+    let proxy = Proxy::start(&origin, &room("rate_per_s = 1000\nmax_active = 1\nsession_ttl_s = 60")).await;
+    let (_socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/ws", proxy.visitors)).await.unwrap();
+    // Fifteen seconds are what a provisional session gets; a whole one has longer to go.
+    testbed::wait::until("the session is whole", crate::harness::PATIENCE, async || {
+        proxy.look("/metrics").await.body.contains("operation=\"touch\"")
+    })
+    .await
+    .unwrap();
+    assert_eq!(proxy.look("/admin/rooms/concert").await.json()["active"], 1);
+    assert_eq!(proxy.request("GET", "/", &[]).await.status, 429, "the slot is taken");
+}
+
+#[tokio::test]
 async fn bodies_stream_both_ways() {
     let origin = Origin::start().await.unwrap();
     origin.script("/echo", Script::new().echo());
