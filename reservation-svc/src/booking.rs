@@ -1,11 +1,12 @@
-//! The use cases: hold, release, pay. Puts the seat lock in front of the ledger; knows no HTTP.
+//! The use cases: hold, release, pay, cancel. Puts the seat lock in front of the ledger; knows no HTTP.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::ledger::holds::{HoldAnswer, HoldRequest, ReleaseAnswer, Wanted};
-use crate::ledger::payments::{PayAnswer, PayRequest};
+use crate::ledger::idempotency::IdempotencyKey;
+use crate::ledger::payments::{CancelAnswer, PayAnswer, PayRequest};
 use crate::ledger::{Ledger, LedgerError};
 use crate::lock::{Locked, SeatLock};
 use crate::metrics::Metrics;
@@ -113,6 +114,22 @@ impl Booking {
             Ok(PayAnswer::Paid { .. }) => "paid",
             Ok(PayAnswer::HoldExpired) => "hold_expired",
             Ok(PayAnswer::InsufficientBalance { .. }) => "insufficient_balance",
+            Ok(_) => "refused",
+            Err(_) => "error",
+        });
+        answer
+    }
+
+    /// Gives back the seats and the money of a reservation. Paid seats have no locks.
+    pub async fn cancel(
+        &self,
+        user: UserId,
+        reservation: Uuid,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<CancelAnswer, LedgerError> {
+        let answer = self.ledger.cancel(user, reservation, key).await;
+        self.metrics.cancellation(match &answer {
+            Ok(CancelAnswer::Cancelled { .. }) => "cancelled",
             Ok(_) => "refused",
             Err(_) => "error",
         });

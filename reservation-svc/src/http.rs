@@ -68,6 +68,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/holds/{id}", get(holds::read).delete(holds::release))
         .route("/reservations", get(reservations::list).post(reservations::create))
         .route("/reservations/{id}", get(reservations::read))
+        .route("/reservations/{id}/cancel", post(reservations::cancel))
         .route("/wallet", get(wallet::read))
         .route("/wallet/charges", post(wallet::charge))
         .route("/wallet/transactions", get(wallet::transactions))

@@ -17,6 +17,7 @@ pub struct Metrics {
     redis: IntCounterVec,
     holds: IntCounterVec,
     payments: IntCounterVec,
+    cancellations: IntCounterVec,
     tokens_refused: IntCounterVec,
     database_retries: IntCounterVec,
 }
@@ -34,6 +35,7 @@ impl Metrics {
         let redis = counter("redis_commands_total", "Calls of the seat lock to Redis.", &["command", "outcome"])?;
         let holds = counter("seat_holds_total", "Attempts to hold seats.", &["outcome"])?;
         let payments = counter("payments_total", "Attempts to pay for a hold.", &["outcome"])?;
+        let cancellations = counter("cancellations_total", "Attempts to cancel a reservation.", &["outcome"])?;
         let tokens_refused = counter("queue_tokens_refused_total", "Refused queue tokens.", &["reason"])?;
         let database_retries = counter("db_retries_total", "Transactions run again.", &["reason"])?;
         let durations = HistogramVec::new(
@@ -45,7 +47,18 @@ impl Metrics {
         let pool =
             IntGaugeVec::new(Opts::new("db_connection_pool_usage", "Connections to Postgres by state."), &["state"])?;
         registry.register(Box::new(pool.clone()))?;
-        Ok(Self { registry, requests, durations, pool, redis, holds, payments, tokens_refused, database_retries })
+        Ok(Self {
+            registry,
+            requests,
+            durations,
+            pool,
+            redis,
+            holds,
+            payments,
+            cancellations,
+            tokens_refused,
+            database_retries,
+        })
     }
 
     /// A request was answered. `route` is the pattern, never the path: paths have no bound.
@@ -74,6 +87,11 @@ impl Metrics {
     /// Somebody tried to pay.
     pub fn payment(&self, outcome: &str) {
         self.payments.with_label_values(&[outcome]).inc();
+    }
+
+    /// An attempt to cancel came to this.
+    pub fn cancellation(&self, outcome: &str) {
+        self.cancellations.with_label_values(&[outcome]).inc();
     }
 
     /// A queue token was refused.

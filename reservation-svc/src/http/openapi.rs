@@ -42,6 +42,7 @@ pub struct ProblemView {
         reservations::create,
         reservations::read,
         reservations::list,
+        reservations::cancel,
         wallet::read,
         wallet::charge,
         wallet::transactions

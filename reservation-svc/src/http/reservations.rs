@@ -17,7 +17,7 @@ use super::problem::{Kind, Problem};
 use super::views::{ReservationBody, ReservationView, ReservationsView};
 use super::{App, to_the_end};
 use crate::auth::queue::QueueGate;
-use crate::ledger::payments::{PayAnswer, PayRequest};
+use crate::ledger::payments::{CancelAnswer, PayAnswer, PayRequest};
 
 /// Pays for a hold. Paying again for the same hold gives the same reservation and takes nothing.
 #[utoipa::path(post, path = "/reservations", tag = "booking", request_body = ReservationBody,
@@ -70,6 +70,43 @@ pub async fn create(
         PayAnswer::PurchaseLimit { limit } => {
             Err(Problem::new(Kind::PurchaseLimitReached, format!("One turn in the queue buys at most {limit} times."))
                 .with("limit", limit))
+        }
+    }
+}
+
+/// Cancels a reservation: its seats are free and its money is back in the wallet at once. Until the evening begins;
+/// cancelling again gives the same and gives nothing more.
+#[utoipa::path(post, path = "/reservations/{id}/cancel", tag = "booking", security(("user" = [], "queue_token" = [])),
+    params(("id" = Uuid, Path, description = "The reservation"),
+           ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours")),
+    responses(
+        (status = 200, body = ReservationView),
+        (status = 401, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/unauthorized"),
+        (status = 403, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/queue-token-required, /problems/unknown-user"),
+        (status = 404, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/reservation-not-found, /problems/not-found"),
+        (status = 409, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/cancellation-closed, /problems/idempotency-key-in-progress"),
+        (status = 422, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/invalid-idempotency-key, /problems/idempotency-key-reused, \
+                        /problems/balance-limit-reached")))]
+pub async fn cancel(
+    State(app): State<Arc<App>>,
+    _admitted: Admitted,
+    User(user): User,
+    UuidId(reservation): UuidId,
+    headers: HeaderMap,
+) -> Result<Json<ReservationView>, Problem> {
+    let key = key_of(&headers, &format!("POST /reservations/{reservation}/cancel"), &())?;
+    match to_the_end(async move { app.booking.cancel(user, reservation, key.as_ref()).await }).await? {
+        CancelAnswer::Cancelled { reservation } => Ok(Json(reservation.into())),
+        CancelAnswer::ReservationUnknown => {
+            Err(Problem::new(Kind::ReservationNotFound, "The user has no such reservation."))
+        }
+        CancelAnswer::CancellationClosed => {
+            Err(Problem::new(Kind::CancellationClosed, "The evening has begun; the reservation stands."))
         }
     }
 }

@@ -128,7 +128,7 @@ pub struct HoldView {
     pub amount: i64,
     /// In which currency.
     pub currency: String,
-    /// `active`, `expired`, `released` or `paid`.
+    /// `active`, `expired`, `released`, `paid` or `cancelled` (paid, and the reservation was cancelled).
     pub status: String,
     /// When it runs out.
     pub expires_at: DateTime<Utc>,
@@ -204,8 +204,8 @@ pub struct ReservationView {
     pub hold_id: Uuid,
     /// The evening.
     pub schedule_id: i64,
-    /// `paid`.
-    #[schema(value_type = String)]
+    /// `paid`, or `cancelled` when seats and money were given back.
+    #[schema(value_type = String, pattern = "^(paid|cancelled)$")]
     pub status: &'static str,
     /// The numbers of the seats.
     pub seats: Vec<String>,
@@ -219,6 +219,8 @@ pub struct ReservationView {
     pub payment: PaymentView,
     /// When.
     pub created_at: DateTime<Utc>,
+    /// When it was cancelled; null while it stands.
+    pub cancelled_at: Option<DateTime<Utc>>,
 }
 
 /// A payment that succeeded.
@@ -238,13 +240,14 @@ impl From<Reservation> for ReservationView {
             reservation_id: paid.reservation_id,
             hold_id: paid.hold_id,
             schedule_id: paid.schedule_id,
-            status: "paid",
+            status: if paid.cancelled_at.is_some() { "cancelled" } else { "paid" },
             seats: paid.lines.iter().map(|line| line.seat.clone()).collect(),
             lines: paid.lines.into_iter().map(LineView::from).collect(),
             amount: paid.amount,
             currency: paid.currency,
             payment: PaymentView { payment_id: paid.payment_id, method: paid.method, amount: paid.amount },
             created_at: paid.created_at,
+            cancelled_at: paid.cancelled_at,
         }
     }
 }

@@ -65,7 +65,7 @@ pub struct Hold {
     pub amount: i64,
     /// In which currency.
     pub currency: String,
-    /// `active`, `expired`, `released` or `paid`.
+    /// `active`, `expired`, `released`, `paid` or `cancelled`.
     pub status: String,
     /// When it runs out.
     pub expires_at: DateTime<Utc>,

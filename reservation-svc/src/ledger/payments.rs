@@ -1,4 +1,4 @@
-//! Paying for a hold and reading reservations (see migrations/0005_money.sql).
+//! Paying for a hold, cancelling and reading reservations (see migrations/0005_money.sql and 0007_cancellation.sql).
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -65,6 +65,9 @@ pub struct Reservation {
     pub payment_id: Uuid,
     /// How it was paid.
     pub method: String,
+    /// When it was cancelled and the money given back. Answers stored before there was such a thing lack it.
+    #[serde(default)]
+    pub cancelled_at: Option<DateTime<Utc>>,
 }
 
 /// What came of paying.
@@ -94,6 +97,21 @@ pub enum PayAnswer {
     },
 }
 
+/// What came of cancelling.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum CancelAnswer {
+    /// Cancelled, now or before.
+    Cancelled {
+        /// The reservation as it is now.
+        reservation: Reservation,
+    },
+    /// There is no such reservation of this user.
+    ReservationUnknown,
+    /// The evening has begun.
+    CancellationClosed,
+}
+
 impl Ledger {
     /// Pays for a hold from the user's wallet: all of it or nothing. One round trip.
     pub async fn pay(&self, request: &PayRequest) -> Result<PayAnswer, LedgerError> {
@@ -113,6 +131,24 @@ impl Ledger {
                 .bind(request.payment)
                 .bind(&session)
                 .bind(max_purchases)
+                .bind(key)
+                .bind(hash)
+        })
+        .await
+    }
+
+    /// Gives the seats and the money of a reservation back, at once. One round trip.
+    pub async fn cancel(
+        &self,
+        user: UserId,
+        reservation: Uuid,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<CancelAnswer, LedgerError> {
+        let (key, hash) = IdempotencyKey::arguments(key);
+        self.answer(|| {
+            sqlx::query_as("SELECT cancel_reservation($1, $2, $3, $4)")
+                .bind(user.get())
+                .bind(reservation)
                 .bind(key)
                 .bind(hash)
         })

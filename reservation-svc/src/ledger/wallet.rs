@@ -25,7 +25,7 @@ pub struct Wallet {
 pub struct Transaction {
     /// Its id; rises with time.
     pub id: i64,
-    /// `charge` or `payment`.
+    /// `charge`, `payment` or `refund`.
     pub kind: String,
     /// Signed.
     pub amount: i64,

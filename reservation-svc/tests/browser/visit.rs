@@ -72,6 +72,27 @@ async fn a_session_that_ends_while_choosing_is_told_calmly_and_the_hold_survives
 }
 
 #[tokio::test]
+async fn the_service_chooses_when_asked_and_a_booking_can_be_cancelled() {
+    let site = Site::start(Browser::options().reduced_motion().size(390, 844)).await;
+    site.open("#/seats/1/1").await;
+    site.until("document.getElementById('best-section')").await;
+    let wish = "document.getElementById('best-count').value = 3; document.getElementById('best-section').value = 'R'";
+    site.browser.execute(wish, Vec::new()).await.unwrap();
+    site.press("Find and hold").await;
+    site.press("Pay ₩429,000").await;
+    site.until_heading("My tickets").await;
+    site.press("Cancel this booking").await;
+    site.press("Keep it").await;
+    site.press("Cancel this booking").await;
+    site.press("Yes, give back ₩429,000").await;
+    site.until("document.querySelector('.ticket').dataset.state === 'cancelled'").await;
+    site.until("document.getElementById('balance').textContent === '₩1,000,000'").await;
+    assert_eq!(site.ask("document.activeElement.tagName").await, "H2");
+    assert_eq!(site.database.sql("SELECT count(*) FROM reservation_seats").await.unwrap().trim(), "0");
+    site.assert_nothing_blocked().await;
+}
+
+#[tokio::test]
 async fn seats_that_others_took_are_told_and_given_up() {
     let site = Site::start(Browser::options().reduced_motion()).await;
     site.open("#/seats/1/1").await;

@@ -158,15 +158,27 @@ impl Bed {
             ),
             (
                 "payments that differ from their seats",
-                "SELECT count(*) FROM payments p WHERE amount <> (SELECT sum(price) FROM reservation_seats s WHERE s.reservation_id = p.reservation_id)",
+                "SELECT count(*) FROM payments p WHERE (SELECT CASE WHEN EXISTS (SELECT FROM refunds f WHERE f.payment_id = p.id) THEN 0 ELSE p.amount END) <> (SELECT coalesce(sum(price), 0) FROM reservation_seats s WHERE s.reservation_id = p.reservation_id)",
             ),
             (
                 "payments without their ledger line",
-                "SELECT count(*) FROM payments p WHERE 1 <> (SELECT count(*) FROM wallet_transactions t WHERE t.payment_id = p.id AND t.amount = -p.amount)",
+                "SELECT count(*) FROM payments p WHERE 1 <> (SELECT count(*) FROM wallet_transactions t WHERE t.payment_id = p.id AND t.kind = 'payment' AND t.amount = -p.amount)",
             ),
             (
                 "paid holds without a payment",
-                "SELECT (SELECT count(*) FROM seat_holds WHERE status = 'PAID') - (SELECT count(*) FROM payments)",
+                "SELECT (SELECT count(*) FROM seat_holds WHERE status IN ('PAID', 'CANCELLED')) - (SELECT count(*) FROM payments)",
+            ),
+            (
+                "refunds without their ledger line, their payment's amount or their cancelled hold, or the other way",
+                "SELECT count(*) FROM refunds f JOIN payments p ON p.id = f.payment_id
+                     JOIN reservations r ON r.id = f.reservation_id AND r.id = p.reservation_id
+                     FULL JOIN (SELECT id FROM seat_holds WHERE status = 'CANCELLED') h ON h.id = r.hold_id
+                     FULL JOIN (SELECT * FROM wallet_transactions WHERE kind = 'refund') t ON t.payment_id = p.id
+                 WHERE f.amount IS DISTINCT FROM p.amount OR t.amount IS DISTINCT FROM f.amount OR h.id IS NULL",
+            ),
+            (
+                "refunds without their events",
+                "SELECT 2 * (SELECT count(*) FROM refunds) - (SELECT count(*) FROM outbox WHERE topic IN ('payment.refunded', 'reservation.cancelled'))",
             ),
             (
                 "payments without their event",

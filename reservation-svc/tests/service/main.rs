@@ -3,6 +3,7 @@
 
 mod bed;
 mod best;
+mod cancel;
 mod catalogue;
 mod client;
 mod faults;

@@ -9,13 +9,14 @@ use crate::http;
 const REFUSED: &str = "queue_tokens_refused_total";
 
 /// One account: a name, what was counted, and what is wrong with it (0: nothing).
-const ACCOUNTS: [(&str, &str, &str); 5] = [
+const ACCOUNTS: [(&str, &str, &str); 6] = [
     (
         "seats sold twice",
         "SELECT count(*) FROM reservation_seats",
-        // Counted over what was ever reserved, not over the table whose key forbids it.
+        // Counted over what was ever reserved and not given back, not over the table whose key forbids it.
         "SELECT count(*) FROM (SELECT r.schedule_id, l.line ->> 'seat' FROM reservations r, \
-         jsonb_array_elements(r.lines) AS l (line) GROUP BY 1, 2 HAVING count(*) > 1) AS twice",
+         jsonb_array_elements(r.lines) AS l (line) \
+         WHERE NOT EXISTS (SELECT FROM refunds f WHERE f.reservation_id = r.id) GROUP BY 1, 2 HAVING count(*) > 1) AS twice",
     ),
     (
         "seats reserved without a sale, or sold and not reserved",
@@ -27,7 +28,7 @@ const ACCOUNTS: [(&str, &str, &str); 5] = [
     (
         "holds without exactly one fate",
         "SELECT count(*) FROM seat_holds",
-        "SELECT count(*) FROM seat_holds h WHERE (h.status = 'PAID') <> \
+        "SELECT count(*) FROM seat_holds h WHERE (h.status IN ('PAID', 'CANCELLED')) <> \
          ((SELECT count(*) FROM reservations r WHERE r.hold_id = h.id) = 1) \
          OR (SELECT count(*) FROM reservations r WHERE r.hold_id = h.id) > 1",
     ),
@@ -36,6 +37,15 @@ const ACCOUNTS: [(&str, &str, &str); 5] = [
         "SELECT count(*) FROM payments",
         "SELECT count(*) FROM payments p FULL JOIN reservations r ON r.id = p.reservation_id \
          WHERE p.amount IS DISTINCT FROM r.amount OR p.user_id IS DISTINCT FROM r.user_id",
+    ),
+    (
+        "cancelled without exactly one refund of what was paid, or the other way",
+        "SELECT count(*) FROM refunds",
+        "SELECT count(*) FROM refunds f JOIN payments p ON p.id = f.payment_id \
+         JOIN reservations r ON r.id = f.reservation_id AND r.id = p.reservation_id \
+         FULL JOIN (SELECT id FROM seat_holds WHERE status = 'CANCELLED') h ON h.id = r.hold_id \
+         FULL JOIN (SELECT * FROM wallet_transactions WHERE kind = 'refund') t ON t.payment_id = p.id \
+         WHERE f.amount IS DISTINCT FROM p.amount OR t.amount IS DISTINCT FROM f.amount OR h.id IS NULL",
     ),
     (
         "wallets that are negative or differ from their ledger",

@@ -43,6 +43,8 @@ pub enum Kind {
     HoldExpired,
     /// The hold was paid for.
     HoldPaid,
+    /// The evening has begun.
+    CancellationClosed,
     /// A request with this Idempotency-Key is in progress.
     KeyInProgress,
     /// The body is too large.
@@ -97,6 +99,7 @@ impl Kind {
         Self::NoAdjacentSeats,
         Self::HoldExpired,
         Self::HoldPaid,
+        Self::CancellationClosed,
         Self::KeyInProgress,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
@@ -161,6 +164,9 @@ impl Kind {
             }
             Self::HoldExpired => ("/problems/hold-expired", StatusCode::CONFLICT, "The hold has ended."),
             Self::HoldPaid => ("/problems/hold-paid", StatusCode::CONFLICT, "The hold was paid for."),
+            Self::CancellationClosed => {
+                ("/problems/cancellation-closed", StatusCode::CONFLICT, "It is too late to cancel.")
+            }
             Self::KeyInProgress => (
                 "/problems/idempotency-key-in-progress",
                 StatusCode::CONFLICT,

@@ -62,13 +62,13 @@ pub struct TransactionsView {
 pub struct TransactionView {
     /// Its id; rises with time.
     pub id: i64,
-    /// `charge` or `payment`.
+    /// `charge`, `payment` or `refund`.
     pub kind: String,
     /// Signed; all amounts sum to the balance.
     pub amount: i64,
     /// What the wallet held then.
     pub balance_after: i64,
-    /// What was paid for.
+    /// What was paid for, or given back.
     pub reservation_id: Option<Uuid>,
     /// When.
     pub created_at: DateTime<Utc>,

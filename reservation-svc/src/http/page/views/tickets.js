@@ -30,11 +30,39 @@ export async function tickets(main) {
   main.replaceChildren(heading("My tickets"), found ? cards : none, more);
 }
 
+/** Asks once more before it gives the tickets back. */
+function giveBack({ reservation_id, amount, currency, seats }, redraw) {
+  const place = el("div", { class: "choices" });
+  const ask = button("Cancel this booking", () => {
+    const yes = button(`Yes, give back ${money(amount, currency)}`, async () => {
+      redraw(await call("POST", `/reservations/${reservation_id}/cancel`));
+      notice(`Cancelled. ${seats.join(", ")} went back, and ${money(amount, currency)} is in your wallet.`);
+      await refreshBalance();
+    });
+    const no = button("Keep it", () => {
+      place.replaceChildren(ask);
+      ask.focus();
+    });
+    place.replaceChildren(yes, no);
+    yes.focus();
+  }, { class: "quiet" });
+  place.append(ask);
+  return place;
+}
+
 function card(reservation) {
   const { reservation_id, seats, status, created_at } = reservation;
   const made = el("li", {}, el("article", { class: "ticket", "data-state": status },
     el("h2", { text: seats.join(", ") }),
     el("p", { class: "state", text: `${status === "cancelled" ? "Cancelled, money given back" : "Paid"} · bought ${moment(created_at)}` }),
     el("details", {}, el("summary", { text: count(seats.length, "seat") + " in detail" }), lines(reservation), el("p", { class: "stub", text: `Booking ${reservation_id}` }))));
+  if (status === "paid") {
+    made.firstChild.append(giveBack(reservation, (cancelled) => {
+      const drawn = card(cancelled);
+      made.replaceWith(drawn);
+      drawn.querySelector("h2").setAttribute("tabindex", "-1");
+      drawn.querySelector("h2").focus();
+    }));
+  }
   return made;
 }
