@@ -90,7 +90,7 @@ fn start(loaded: Loaded, source: Source) -> Result<(), StartError> {
         .map_err(StartError::Threads)?;
     let in_memory = config.store.url == StoreUrl::Memory;
     let metrics = Arc::new(Metrics::new(!in_memory)?);
-    let store: Arc<dyn QueueStore> = Arc::new(MeteredStore::new(open_store(&config.store.url)?, metrics.clone()));
+    let store: Arc<dyn QueueStore> = Arc::new(MeteredStore::new(open_store(&config.store)?, metrics.clone()));
     background.block_on(store.check())?;
 
     let shutdown = Shutdown::default();
@@ -117,10 +117,10 @@ fn start(loaded: Loaded, source: Source) -> Result<(), StartError> {
     Ok(())
 }
 
-fn open_store(url: &StoreUrl) -> Result<Arc<dyn QueueStore>, StartError> {
-    Ok(match url {
+fn open_store(settings: &crate::config::Store) -> Result<Arc<dyn QueueStore>, StartError> {
+    Ok(match &settings.url {
         StoreUrl::Memory => store::open("memory://")?,
-        StoreUrl::Redis(url) => store::open(url.expose())?,
+        StoreUrl::Redis(url) => store::open_with(url.expose(), settings.min_acks)?,
     })
 }
 

@@ -17,7 +17,7 @@ mod open;
 pub mod redis;
 
 pub use self::heartbeat::{Lane, NodeId, Report, Upload};
-pub use self::open::{OpenError, open};
+pub use self::open::{OpenError, open, open_with};
 
 /// Most visitors one batch operation takes; more is refused before any write.
 pub const MAX_BATCH: usize = 1_000;

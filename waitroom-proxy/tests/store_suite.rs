@@ -8,6 +8,8 @@ mod bed;
 mod contents;
 #[path = "store/heartbeats.rs"]
 mod heartbeats;
+#[path = "store/history.rs"]
+mod history;
 #[path = "store/line.rs"]
 mod line;
 #[path = "store/model.rs"]
@@ -20,5 +22,7 @@ mod outage;
 mod rate;
 #[path = "store/recovery.rs"]
 mod recovery;
+#[path = "store/replicated.rs"]
+mod replicated;
 #[path = "store/sessions.rs"]
 mod sessions;

@@ -57,11 +57,11 @@ pub struct Store {
 pub enum StoreUrl {
     /// In this process; one node only.
     Memory,
-    /// One Redis.
+    /// Redis: one server, the primary of some Sentinels, or a cluster.
     Redis(RedisUrl),
 }
 
-/// A `redis://` or `rediss://` URL; may hold a password, so it is shown without it.
+/// A URL of Redis, in any of its forms; may hold a password, so it is shown without it.
 #[derive(Clone)]
 pub struct RedisUrl {
     url: SecretString,

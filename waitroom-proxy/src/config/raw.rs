@@ -49,7 +49,8 @@ pub(crate) struct RawServer {
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "Store")]
 pub(crate) struct RawStore {
-    /// `memory://` or `redis://[user:password@]host:port[/db]`.
+    /// `memory://`, `redis://[user:password@]host:port[/db]`, `redis+sentinel://h1:p,h2:p/NAME` or
+    /// `redis+cluster://h1:p,h2:p`; `rediss` in place of `redis`: over TLS.
     pub url: String,
     /// Replicas that must have a tick's grants before they count.
     #[schemars(range(max = 100))]

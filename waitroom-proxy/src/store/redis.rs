@@ -1,39 +1,58 @@
-//! The shared store: one Redis server, any number of proxies. All logic is in `scripts/`; here are calls and replies.
+//! The shared store: Redis alone, under Sentinels or in a cluster, for any number of proxies.
+//! All logic is in `scripts/`; here are calls and replies.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use redis::{Client, Cmd, Script, ScriptInvocation, ToRedisArgs, Value};
+use futures_util::future::try_join_all;
+use redis::{Client, Script, ScriptInvocation, ToRedisArgs, cmd};
 
-use self::link::{Link, Request};
+use self::link::{LIMIT, Link, Live, Request};
+use self::links::Links;
 use self::reply::{Reply, name};
 use self::scripts::{Scripts, keys};
+pub(super) use self::target::Target;
 use super::{
     BitKind, BitSpan, CheckError, ClaimItem, Detail, Epoch, JoinItem, Lane, Limits, MAX_TICK, NodeId, QueueStore,
     Recovered, Report, RoomName, RoomPicture, Seen, Standing, StoreError, Ticked, TouchItem, Upload, Verdict, Vid,
 };
 
+mod ask;
 mod breaker;
 mod check;
+mod cluster;
 mod decode;
 mod link;
+mod links;
 mod reply;
+mod route;
 mod scripts;
 mod seen;
 mod sentences;
+mod sentinel;
+mod target;
 
 /// Bits sent by one call: a piece this long keeps the server busy for well under a millisecond.
 const BITS_A_CALL: usize = 256 * 1_024;
 
-/// Rooms kept by a Redis server.
+/// Rooms kept by Redis.
 pub struct RedisStore {
-    link: Link,
+    target: Target,
+    links: Links,
     scripts: Scripts,
-    /// On which connection each room was last recovered. On a newer one it must be recovered first: what
-    /// the server lost meanwhile is noticed and given back there. Bounded by the rooms in the config.
+    /// Replicas that must have a turn or session before anybody hears of it.
+    min_acks: u32,
+    /// On which connection of its link each room was last recovered. On a newer one it must be recovered first:
+    /// what the server lost meanwhile is noticed and given back there. Bounded by the rooms in the config.
     recovered_on: Mutex<HashMap<RoomName, u64>>,
+}
+
+/// The connection that a call went over.
+struct Trip {
+    link: Arc<Link>,
+    live: Live,
 }
 
 /// Whether an operation may be the first for its room on a connection.
@@ -47,30 +66,64 @@ impl RedisStore {
     /// A store on this server. Connects on first use, on the runtime of the first caller.
     #[must_use]
     pub fn new(client: Client) -> Self {
-        Self { link: Link::new(client), scripts: Scripts::new(), recovered_on: Mutex::default() }
+        Self::at(Target::One(Box::new(client.get_connection_info().clone())))
+    }
+
+    pub(super) fn at(target: Target) -> Self {
+        let links = Links::new(target.clone(), LIMIT);
+        Self { target, links, scripts: Scripts::new(), min_acks: 0, recovered_on: Mutex::default() }
     }
 
     /// Another limit than 200 ms for the time a call may take in all.
     #[must_use]
     pub fn with_limit(mut self, limit: Duration) -> Self {
-        self.link.set_limit(limit);
+        self.links = Links::new(self.target.clone(), limit);
         self
     }
 
-    async fn command(&self, words: &[&str]) -> Result<Value, StoreError> {
-        let mut command = Cmd::new();
-        command.arg(words);
-        let live = self.link.connect().await?;
-        self.link.exchange(live, Request::Command(command)).await
+    /// Turns and sessions count only when this many replicas have them.
+    #[must_use]
+    pub fn with_min_acks(mut self, min_acks: u32) -> Self {
+        self.min_acks = min_acks;
+        self
     }
 
     async fn call(&self, room: &RoomName, order: Order, call: ScriptInvocation<'_>) -> Result<Reply, StoreError> {
-        let live = self.link.connect().await?;
+        Ok(self.call_over(room, order, call).await?.0)
+    }
+
+    async fn call_over(
+        &self,
+        room: &RoomName,
+        order: Order,
+        call: ScriptInvocation<'_>,
+    ) -> Result<(Reply, Trip), StoreError> {
+        let link = self.links.of(room);
+        let live = link.connect().await?;
         if order == Order::AfterRecovery && self.recovered_on(room) != Some(live.number) {
-            self.link.unused();
+            link.unused();
             return Err(StoreError::Lost);
         }
-        Reply::read(self.link.exchange(live, Request::Script(call)).await?)
+        let reply = Reply::read(link.exchange(live.clone(), Request::Script(call)).await?)?;
+        Ok((reply, Trip { link, live }))
+    }
+
+    /// Waits until enough replicas have what `trip` wrote. As they take all writes in their order, this holds
+    /// for everything before it as well: a session's turn, also when another node gave it.
+    async fn replicated(&self, trip: Trip) -> Result<(), StoreError> {
+        match self.min_acks {
+            0 => Ok(()),
+            acks => trip.link.replicated(trip.live, acks).await,
+        }
+    }
+
+    /// Verdicts, after the sessions among them count.
+    async fn verdicts(&self, (reply, trip): (Reply, Trip), count: usize) -> Result<Vec<Verdict>, StoreError> {
+        let verdicts = reply.each(count, Reply::verdict)?;
+        if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Session { .. })) {
+            self.replicated(trip).await?;
+        }
+        Ok(verdicts)
     }
 
     fn recovered_on(&self, room: &RoomName) -> Option<u64> {
@@ -128,7 +181,7 @@ impl QueueStore for RedisStore {
         args(&mut call, [limits.rate_per_s, limits.burst]);
         args(&mut call, [limits.max_active, ms(ttl), seen.seq, seen.admitted, batch.len() as u64]);
         args(&mut call, batch.iter().map(|vid| name(*vid)));
-        self.call(room, Order::AfterRecovery, call).await?.each(batch.len(), Reply::verdict)
+        self.verdicts(self.call_over(room, Order::AfterRecovery, call).await?, batch.len()).await
     }
 
     async fn tick(
@@ -143,7 +196,12 @@ impl QueueStore for RedisStore {
         args(&mut call, [limits.rate_per_s, limits.burst]);
         args(&mut call, [limits.max_active, u64::from(MAX_TICK), ms(claim_ttl)]);
         args(&mut call, [seen.admitted, seen.watermark, seen.seq]);
-        self.call(room, Order::AfterRecovery, call).await?.ticked()
+        let (reply, trip) = self.call_over(room, Order::AfterRecovery, call).await?;
+        let ticked = reply.ticked()?;
+        if ticked.granted_now > 0 {
+            self.replicated(trip).await?;
+        }
+        Ok(ticked)
     }
 
     async fn claim(
@@ -159,7 +217,7 @@ impl QueueStore for RedisStore {
         for item in batch {
             call.arg(name(item.vid)).arg(item.seq).arg(u8::from(item.proof));
         }
-        self.call(room, Order::AfterRecovery, call).await?.each(batch.len(), Reply::verdict)
+        self.verdicts(self.call_over(room, Order::AfterRecovery, call).await?, batch.len()).await
     }
 
     async fn touch(&self, room: &RoomName, epoch: Epoch, batch: &[TouchItem]) -> Result<Vec<Verdict>, StoreError> {
@@ -241,9 +299,13 @@ impl QueueStore for RedisStore {
         args(&mut call, [seen.seq, seen.admitted, seen.watermark, ms(hold)]);
         call.arg(burst);
         args(&mut call, [seen.pause, seen.base, seen.floor, u64::from(fresh_life)]);
-        let live = self.link.connect().await?;
+        let link = self.links.of(room);
+        let live = link.connect().await?;
         let number = live.number;
-        let reply = Reply::read(self.link.exchange(live, Request::Script(call)).await?);
+        let reply = Reply::read(link.exchange(live.clone(), Request::Script(call)).await?);
+        if reply.is_ok() {
+            self.replicated(Trip { link, live }).await?;
+        }
         if matches!(reply, Ok(_) | Err(StoreError::Superseded(_))) {
             self.recovered_on.lock().unwrap_or_else(PoisonError::into_inner).insert(room.clone(), number);
         }
@@ -295,7 +357,12 @@ impl QueueStore for RedisStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
-        self.command(&["PING"]).await.map(drop)
+        let links = self.links.all();
+        let pings = links.iter().map(|link| async move {
+            let live = link.connect().await?;
+            link.exchange(live, Request::Command(cmd("PING"))).await
+        });
+        try_join_all(pings).await.map(drop)
     }
 
     async fn check(&self) -> Result<(), CheckError> {

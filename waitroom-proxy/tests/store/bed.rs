@@ -64,6 +64,24 @@ pub(crate) fn patient_store(url: &str) -> RedisStore {
     RedisStore::new(client(url)).with_limit(DEADLINE)
 }
 
+/// What the proxy's user may do, word for word as in `docs/REDIS.md`.
+pub(crate) fn rules() -> Vec<&'static str> {
+    let line = include_str!("../../../docs/REDIS.md").lines().find(|line| line.starts_with("user waitroom "));
+    line.expect("the rules are documented").split(' ').skip(2).collect()
+}
+
+/// The URL of the shared server for that user.
+pub(crate) async fn restricted() -> String {
+    static MADE: tokio::sync::OnceCell<String> = tokio::sync::OnceCell::const_new();
+    let make = async || {
+        let server = testbed::redis::shared().await;
+        let mut raw = client(&server.url()).get_multiplexed_async_connection().await.expect("a connection");
+        redis::cmd("ACL").arg("SETUSER").arg("waitroom").arg(rules()).exec_async(&mut raw).await.expect("a user");
+        format!("redis://waitroom:change-me@{}/", server.addr())
+    };
+    MADE.get_or_init(make).await.clone()
+}
+
 /// A room name that no other test of this process uses.
 pub(crate) fn room_name() -> RoomName {
     static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -90,9 +108,9 @@ impl Bed {
         Self::begin(Arc::new(store), Some(clock)).await
     }
 
+    /// By the user that `docs/REDIS.md` gives the proxy: the whole suite runs with no other right.
     pub(crate) async fn redis() -> Self {
-        let url = testbed::redis::shared().await.url();
-        Self::begin(Arc::new(patient_store(&url)), None).await
+        Self::begin(Arc::new(patient_store(&restricted().await)), None).await
     }
 
     async fn begin(store: Arc<dyn QueueStore>, clock: Option<Arc<AtomicU64>>) -> Self {

@@ -6,14 +6,8 @@ use super::Checker;
 use crate::config::raw::{RawOnUnavailable, RawStore};
 use crate::config::{OnUnavailable, RedisUrl, Store, StoreUrl};
 
-/// URL forms of the contract that do not work in this version, and what to use.
-const NOT_YET: [(&str, &str); 3] = [
-    ("rediss", "TLS to Redis is not supported in this version: use redis:// over a private network"),
-    ("redis+sentinel", "Sentinel is not supported in this version: use redis:// with one server"),
-    ("redis+cluster", "Redis Cluster is not supported in this version: use redis:// with one server"),
-];
-
-const FORMS: &str = "use \"memory://\" or \"redis://host:6379\"";
+const FORMS: &str = "use \"memory://\", \"redis://host:6379\", \"redis+sentinel://host:26379,host:26379/NAME\" or \
+    \"redis+cluster://host:6379,host:6379\", with rediss in place of redis for TLS";
 
 pub(super) fn check(checker: &mut Checker<'_>, raw: &RawStore) -> Option<Store> {
     let url = checker.accept("store.url", parse(&raw.url));
@@ -23,8 +17,8 @@ pub(super) fn check(checker: &mut Checker<'_>, raw: &RawStore) -> Option<Store> 
             checker.warning("store.url", "has a password in it: give the URL in WAITROOM_STORE_URL instead");
         }
     }
-    if raw.min_acks > 0 {
-        checker.mistake("store.min_acks", "must be 0: waiting for replicas is not supported in this version");
+    if raw.min_acks > 0 && url == Some(StoreUrl::Memory) {
+        checker.mistake("store.min_acks", "must be 0 with \"memory://\": it has no replicas that could acknowledge");
     }
     let after = Duration::from_secs(raw.on_unavailable_after_s);
     let on_unavailable = match raw.on_unavailable {
@@ -46,32 +40,58 @@ fn parse(url: &str) -> Result<StoreUrl, String> {
     }
     // The URL may hold a password: no message repeats it.
     let (scheme, rest) = url.split_once("://").ok_or(format!("is not a URL: {FORMS}"))?;
-    if let Some((_, sentence)) = NOT_YET.iter().find(|(known, _)| *known == scheme) {
-        return Err((*sentence).to_owned());
-    }
-    match scheme {
-        "redis" => {}
-        "memory" => return Err("must be exactly \"memory://\"".to_owned()),
+    let (transport, kind) = scheme.split_once('+').unwrap_or((scheme, ""));
+    match (transport, kind) {
+        ("redis" | "rediss", "" | "sentinel" | "cluster") => {}
+        ("memory", "") => return Err("must be exactly \"memory://\"".to_owned()),
         _ => return Err(format!("has the unknown scheme {scheme:?}: {FORMS}")),
     }
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, database) = rest.split_at(end);
-    let (user, server) = match authority.rsplit_once('@') {
-        Some((user, server)) => (Some(user), server),
+    let (authority, path) = rest.split_at(end);
+    let (user, servers) = match authority.rsplit_once('@') {
+        Some((user, servers)) => (Some(user), servers),
         None => (None, authority),
     };
-    let parsed: http::uri::Authority = server.parse().map_err(|_| format!("has no valid host and port: {FORMS}"))?;
-    let port = server[parsed.host().len()..].strip_prefix(':');
-    if parsed.host().is_empty() || port.is_some_and(|port| !matches!(port.parse::<u16>(), Ok(1..))) {
-        return Err(format!("has no valid host and port: {FORMS}"));
+    let servers_named: Vec<&str> = if kind.is_empty() { vec![servers] } else { servers.split(',').collect() };
+    for server in servers_named {
+        host_and_port(server)?;
     }
-    let database = database.strip_prefix('/').unwrap_or(database);
-    if !database.is_empty() && database.parse::<u16>().is_err() {
-        return Err("must end with the host and port, or with a database number like \"/0\"".to_owned());
-    }
+    check_path(kind, path.strip_prefix('/').unwrap_or(path))?;
     let shown = match user.and_then(|user| user.split_once(':')) {
-        Some((user, _)) => format!("redis://{user}:***@{server}/{database}"),
+        Some((user, _)) => format!("{scheme}://{user}:***@{servers}{path}"),
         None => url.to_owned(),
     };
     Ok(StoreUrl::Redis(RedisUrl::new(url, shown)))
+}
+
+fn host_and_port(server: &str) -> Result<(), String> {
+    let wrong = || format!("has no valid host and port: {FORMS}");
+    let parsed: http::uri::Authority = server.parse().map_err(|_| wrong())?;
+    let port = server[parsed.host().len()..].strip_prefix(':');
+    if parsed.host().is_empty() || port.is_some_and(|port| !matches!(port.parse::<u16>(), Ok(1..))) {
+        return Err(wrong());
+    }
+    Ok(())
+}
+
+/// What follows the servers: a database; with Sentinels the primary's name before it.
+fn check_path(kind: &str, path: &str) -> Result<(), String> {
+    let database = match kind {
+        "sentinel" => {
+            let (name, database) = path.split_once('/').unwrap_or((path, ""));
+            let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+            if name.is_empty() || !name.bytes().all(good) {
+                return Err("must end with the name that the Sentinels give the primary, like \"/mymaster\"".to_owned());
+            }
+            database
+        }
+        "cluster" if !matches!(path, "" | "0") => {
+            return Err("must end with the last host and port: a cluster has no databases".to_owned());
+        }
+        _ => path,
+    };
+    if !database.is_empty() && database.parse::<u16>().is_err() {
+        return Err("must end with the host and port, or with a database number like \"/0\"".to_owned());
+    }
+    Ok(())
 }

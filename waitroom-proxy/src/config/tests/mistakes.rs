@@ -173,10 +173,13 @@ fn wrong_values_of_the_server_and_the_store() {
         ("store", "url = \"redis://\"", "store.url", "no valid host"),
         ("store", "url = \"redis://h:99999\"", "store.url", "no valid host"),
         ("store", "url = \"redis://h:1/queue\"", "store.url", "database number"),
-        ("store", "url = \"rediss://h:1\"", "store.url", "not supported in this version"),
-        ("store", "url = \"redis+sentinel://a:1,b:2/m\"", "store.url", "not supported in this version"),
-        ("store", "url = \"redis+cluster://a:1,b:2\"", "store.url", "not supported in this version"),
-        ("store", "min_acks = 1", "store.min_acks", "must be 0"),
+        ("store", "url = \"redis+sentinel://a:1,b:2\"", "store.url", "the name that the Sentinels give"),
+        ("store", "url = \"redis+sentinel://a:1,b:x/m\"", "store.url", "no valid host"),
+        ("store", "url = \"redis+sentinel://a:1/m/x\"", "store.url", "database number"),
+        ("store", "url = \"rediss+cluster://a:1,/\"", "store.url", "no valid host"),
+        ("store", "url = \"redis+cluster://a:1/2\"", "store.url", "no databases"),
+        ("store", "url = \"redis+other://a:1\"", "store.url", "unknown scheme"),
+        ("store", "min_acks = 1", "store.min_acks", "must be 0 with"),
         ("tokens", "issuer = \"\"", "tokens.issuer", "1 to 128"),
         ("tokens", "algorithm = \"none\"", "tokens.algorithm", "\"EdDSA\" or \"HS256\""),
     ];
@@ -189,10 +192,29 @@ fn wrong_values_of_the_server_and_the_store() {
 }
 
 #[test]
+fn every_form_of_the_store_url_is_taken() {
+    for url in [
+        "redis://h",
+        "rediss://u:p@h:1/2",
+        "redis+sentinel://a:1,[::1]:2,c/main",
+        "rediss+sentinel://:p@a:1/m-1/3",
+        "redis+cluster://a:1,b:2",
+        "rediss+cluster://u:p@a:1/0",
+    ] {
+        let found = mistakes(&format!("{ROOM}[store]\nurl = \"{url}\"\nmin_acks = 1\n"));
+        assert_eq!(lines(&found), Vec::<String>::new(), "{url}");
+    }
+}
+
+#[test]
 fn passwords_are_in_no_message() {
-    for url in
-        ["redis://u:hunter2@:1", "redis://:hunter2@h:x", "rediss://:hunter2@h", "hunter2", "redis://u:hunter2@h/x"]
-    {
+    for url in [
+        "redis://u:hunter2@:1",
+        "redis://:hunter2@h:x",
+        "rediss+sentinel://:hunter2@h",
+        "hunter2",
+        "redis://u:hunter2@h/x",
+    ] {
         let found = mistakes(&format!("{ROOM}[store]\nurl = \"{url}\"\n"));
         assert!(!found.is_empty() && !format!("{found:?}").contains("hunter2"), "{found:?}");
     }

@@ -10,6 +10,10 @@ pub(super) struct Failure {
     pub(super) error: StoreError,
     /// The connection, or the server behind it, is of no use: connect anew, and soon no more calls.
     pub(super) broken: bool,
+    /// The server was there and said this.
+    pub(super) answered: bool,
+    /// Where it says that the room is now.
+    pub(super) moved: Option<(String, u16)>,
 }
 
 impl Failure {
@@ -18,12 +22,25 @@ impl Failure {
         Self::broken(format!("Redis at {address} did not answer within {limit} ms: look at its load and the network"))
     }
 
+    /// Turns that too few replicas have.
+    pub(super) fn unacknowledged(address: &str, got: u32, asked: u32) -> Self {
+        Self::told(format!(
+            "only {got} of the {asked} replicas that `min_acks` asks for have the last turns of Redis at {address}: \
+             look at its replicas and the network between them"
+        ))
+    }
+
+    /// An answer after which the server, or what was asked, is of no use.
+    pub(super) fn told(sentence: String) -> Self {
+        Self { answered: true, ..Self::broken(sentence) }
+    }
+
     fn broken(sentence: String) -> Self {
-        Self { error: StoreError::Unavailable(sentence), broken: true }
+        Self { error: StoreError::Unavailable(sentence), broken: true, answered: false, moved: None }
     }
 
     fn unavailable(sentence: String) -> Self {
-        Self { error: StoreError::Unavailable(sentence), broken: false }
+        Self { broken: false, ..Self::told(sentence) }
     }
 
     /// Translates what the client library reports about the server at `address`.
@@ -33,10 +50,13 @@ impl Failure {
         // Servers before 7.0 wrap what happens inside a script: the code is then in the text.
         let says = |word: &str| code == word || detail.contains(word);
         if matches!(code, "BATCH" | "ARG" | "SPAN") {
-            return Self { error: StoreError::Refused(format!("{code}: {detail}")), broken: false };
+            return Self {
+                error: StoreError::Refused(format!("{code}: {detail}")),
+                ..Self::unavailable(String::new())
+            };
         }
         if error.kind() == ErrorKind::AuthenticationFailed || says("NOAUTH") || says("WRONGPASS") {
-            return Self::broken(format!(
+            return Self::told(format!(
                 "Redis at {address} does not accept this user and password: put the right ones into the store's `url` \
                  (redis://user:password@host:port)"
             ));
@@ -44,14 +64,23 @@ impl Failure {
         if error.is_io_error() {
             return Self::broken(io_sentence(error, address));
         }
-        if says("READONLY") || says("MASTERDOWN") {
-            return Self::broken(format!(
+        if says("READONLY") || says("MASTERDOWN") || says("UNBLOCKED") {
+            return Self::told(format!(
                 "Redis at {address} is a replica and takes no writes: point the store's `url` at the primary"
             ));
         }
         if says("LOADING") {
-            return Self::broken(format!(
+            return Self::told(format!(
                 "Redis at {address} is still reading its data from disk: wait until it is done"
+            ));
+        }
+        if matches!(code, "MOVED" | "ASK" | "TRYAGAIN" | "CLUSTERDOWN") {
+            return Self::of_cluster(code, detail, address);
+        }
+        if says("NOREPLICAS") {
+            return Self::unavailable(format!(
+                "Redis at {address} takes no writes while it has fewer replicas than its `min-replicas-to-write`: look \
+                 at them and the network between"
             ));
         }
         if says("OOM") {
@@ -71,6 +100,34 @@ impl Failure {
         }
         Self::unavailable(format!("Redis at {address} answered {code} {detail}"))
     }
+
+    /// What only nodes of a cluster say.
+    fn of_cluster(code: &str, detail: &str, address: &str) -> Self {
+        match code {
+            "MOVED" => Self {
+                moved: moved_to(detail),
+                ..Self::told(format!(
+                    "another node of its cluster than Redis at {address} keeps this room: use redis+cluster:// in the \
+                     store's `url`, which follows"
+                ))
+            },
+            "CLUSTERDOWN" => Self::told(format!(
+                "the cluster of Redis at {address} does not serve this room: the room's shard, or a majority of all, is \
+                 down"
+            )),
+            // Followed by nobody: some of the room's keys are here and some are there, and it must not begin anew.
+            _ => Self::unavailable(format!(
+                "the cluster of Redis at {address} is moving this room to another node: it goes on when that is done"
+            )),
+        }
+    }
+}
+
+/// The address in `slot host:port`; none when the host is left out.
+fn moved_to(detail: &str) -> Option<(String, u16)> {
+    let (host, port) = detail.split_whitespace().last()?.rsplit_once(':')?;
+    let host = host.trim_matches(['[', ']']);
+    if host.is_empty() || host == "?" { None } else { Some((host.to_owned(), port.parse().ok()?)) }
 }
 
 fn io_sentence(error: &RedisError, address: &str) -> String {
@@ -84,4 +141,16 @@ fn io_sentence(error: &RedisError, address: &str) -> String {
         return format!("Redis at {address} closed the connection");
     }
     format!("Redis at {address} cannot be reached: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_move_names_the_next_node() {
+        assert_eq!(moved_to("3999 127.0.0.1:6381"), Some(("127.0.0.1".to_owned(), 6381)));
+        assert_eq!(moved_to("3999 ::1:6381"), Some(("::1".to_owned(), 6381)));
+        assert_eq!((moved_to("3999 :6381"), moved_to("")), (None, None));
+    }
 }
