@@ -218,7 +218,7 @@ impl ProxyHttp for Edge {
             room: None,
             outcome: Outcome::default(),
             began: Instant::now(),
-            request_id: format!("{:032x}", rand::random::<u128>()),
+            request_id: request::hex(rand::random()),
             peer: None,
             admitted: None,
             news: false,

@@ -174,7 +174,7 @@ pub enum Events {
         /// The room it is about.
         room: usize,
         /// Its first event, and whose it is.
-        polled: Polled,
+        polled: Box<Polled>,
         /// One of the room's streams.
         place: StreamPlace,
     },
@@ -204,7 +204,7 @@ pub async fn events(site: &Site, session: &Session, now_ms: u64) -> Option<Event
         return answered(Answer::problem(ProblemKind::TooMany, Some("too many event streams: poll")).cors(origin));
     };
     match poll(site, site_room, parts, now_ms).await {
-        Ok(polled) => Some(Events::Open { room: index, polled, place }),
+        Ok(polled) => Some(Events::Open { room: index, polled: Box::new(polled), place }),
         Err(answer) => answered(answer),
     }
 }

@@ -22,9 +22,9 @@ use super::site::{Site, SiteRoom};
 use super::waiting;
 use crate::room::{Clock, StreamPlace};
 use crate::status::{State, Status};
-use crate::store::Standing;
+use crate::store::Standing as InStore;
 use crate::ticket::Ticket;
-use crate::view::Place;
+use crate::view::{Place, Standing};
 
 /// Positions are as of the last snapshot, and there is one a second.
 const LOOK: Duration = Duration::from_secs(1);
@@ -76,17 +76,18 @@ impl<'s> Stream<'s> {
     ///
     /// # Errors
     /// When the client is gone or takes nothing.
-    pub async fn run(mut self, session: &mut Session, opening: Polled) -> Result<()> {
+    pub async fn run(mut self, session: &mut Session, opening: Box<Polled>) -> Result<()> {
+        let Polled { status, answer, ticket } = *opening;
         session.set_write_timeout(Some(SLOW_READER));
         // A stream that has ended has nothing more to say: the connection goes with it.
         session.set_keepalive(None);
         let retry = format!("retry: {}\n\n", RETRY_MS + rand::random_range(0..RETRY_MS));
-        let first = Bytes::from(retry + &event(&opening.status));
-        self.told = Some(opening.status);
-        head(session, opening.answer).start(session).await?;
+        let first = Bytes::from(retry + &event(&status));
+        self.told = Some(status);
+        head(session, answer).start(session).await?;
         session.write_response_body(Some(first), false).await?;
         // A ticket without a number was given just now: who comes back with it is put in line.
-        if let Some(ticket) = opening.ticket.filter(|ticket| !ticket.is_pre()) {
+        if let Some(ticket) = ticket.filter(|ticket| !ticket.is_pre()) {
             self.follow(session, ticket).await?;
         }
         session.write_response_body(None, true).await
@@ -100,7 +101,7 @@ impl<'s> Stream<'s> {
             }
         };
         tokio::pin!(ends);
-        let mut last_word = Instant::now();
+        let mut next_comment = Instant::now() + COMMENT;
         loop {
             tokio::select! {
                 () = &mut ends => return Ok(()),
@@ -108,16 +109,14 @@ impl<'s> Stream<'s> {
                 gone = session.as_downstream_mut().read_body_or_idle(true) => { gone?; }
                 () = tokio::time::sleep(LOOK) => {}
             }
-            let (words, last) = match self.step(ticket).await {
-                Step::Quiet if last_word.elapsed() < COMMENT => continue,
-                Step::Quiet => (Bytes::from_static(b":\n\n"), false),
-                Step::Tell(words) => (words, false),
-                Step::Last(words) => (words, true),
-            };
-            last_word = Instant::now();
-            session.write_response_body(Some(words), false).await?;
-            if last {
-                return Ok(());
+            match self.step(ticket).await {
+                Step::Quiet => {}
+                Step::Tell(words) => session.write_response_body(Some(words), false).await?,
+                Step::Last(words) => return session.write_response_body(Some(words), false).await,
+            }
+            if Instant::now() >= next_comment {
+                next_comment += COMMENT;
+                session.write_response_body(Some(Bytes::from_static(b":\n\n")), false).await?;
             }
         }
     }
@@ -128,23 +127,33 @@ impl<'s> Stream<'s> {
         let now_ms = (self.clock)();
         let site = self.site.load();
         let still_there = site.rooms.iter().any(|room| Arc::ptr_eq(&room.room, &site_room.room));
-        let (epoch, stays) = (ticket.epoch, site_room.room.view().epoch == ticket.epoch);
-        let left = site_room.room.ended_here(epoch, ticket.seq) || site_room.room.view().has_ended(ticket.seq);
-        if !still_there || !stays || left {
+        let (room, view) = (&site_room.room, site_room.room.view().clone());
+        let ended = room.ended_here(ticket.epoch, ticket.seq);
+        let position = match view.standing_of(&ticket) {
+            _ if !still_there => return self.last(site_room, State::None, now_ms),
+            // Nothing can be told until the store answers.
+            _ if !view.known => None,
+            Standing::Ahead | Standing::ProvesMore => None,
             // Whoever is not in line any more may join anew: by a poll, which can hand out a ticket.
-            return self.last(site_room, State::None, now_ms);
-        }
-        // The line is open to them for as long as they listen.
-        site_room.room.beat(ticket.seq);
-        let place = site_room.room.view().place(ticket.seq);
-        let position = match place {
-            Place::Waiting(position) => Some(position),
-            Place::AskStore => match site_room.room.join(&ticket).await {
-                Ok(Standing::Waiting(seq)) => Some(site_room.room.view().position_of_joined(seq)),
-                Ok(Standing::Granted(_) | Standing::Active(_)) => return self.last(site_room, State::Admitted, now_ms),
-                Ok(Standing::Void(_)) => return self.last(site_room, State::None, now_ms),
-                Err(_) => None,
-            },
+            Standing::Void => return self.last(site_room, State::None, now_ms),
+            Standing::Current if ended || view.has_ended(ticket.seq) => {
+                return self.last(site_room, State::None, now_ms);
+            }
+            Standing::Current => {
+                // They are there for as long as they listen.
+                room.beat(ticket.seq);
+                match view.place(ticket.seq) {
+                    Place::Waiting(position) => Some(position),
+                    Place::AskStore => match room.join(&ticket).await {
+                        Ok(InStore::Waiting(seq)) => Some(room.view().position_of_joined(seq)),
+                        Ok(InStore::Granted(_) | InStore::Active(_)) => {
+                            return self.last(site_room, State::Admitted, now_ms);
+                        }
+                        Ok(InStore::Void(_)) => return self.last(site_room, State::None, now_ms),
+                        Err(_) => None,
+                    },
+                }
+            }
         };
         let held = Held { ticket, news: false, position, blind: position.is_none() };
         let status = waiting::status_of(site_room, &held, now_ms, rand::random());

@@ -47,7 +47,7 @@ pub struct ShownSession {
     /// The session.
     pub session: Session,
     /// The JWT.
-    pub token: String,
+    pub token: Arc<str>,
 }
 
 impl Mint {
@@ -101,11 +101,11 @@ impl Mint {
         if let Some(sealed) = shown.cookie_token
             && let Some((session, token)) = Session::open(&self.sealer, room, sealed, now_s)
         {
-            return Some(ShownSession { session, token: token.to_owned() });
+            return Some(ShownSession { session, token: token.into() });
         }
         let token = shown.header_token?;
         let session = self.verify(room, token, now_s)?;
-        Some(ShownSession { session, token: token.to_owned() })
+        Some(ShownSession { session, token: token.into() })
     }
 
     /// The ticket that a request shows; one in a header counts before one in a cookie.

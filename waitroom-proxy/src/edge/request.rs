@@ -86,6 +86,14 @@ pub fn trusted(peer: Option<IpAddr>, proxies: &[IpNet]) -> bool {
     })
 }
 
+/// 32 hexadecimal digits; by table, because every request needs them.
+#[must_use]
+pub fn hex(number: u128) -> String {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    let nibbles = number.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
+    nibbles.map(|nibble| DIGITS[usize::from(nibble)]).collect()
+}
+
 /// A header's text, of its first occurrence.
 #[must_use]
 pub fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
@@ -174,6 +182,12 @@ mod tests {
         );
         assert_eq!(harmless_connection(&named.headers).as_deref(), Some("keep-alive, close"));
         assert_eq!(harmless_connection(&request(Method::GET, &[("connection", "close")]).headers), None);
+    }
+
+    #[test]
+    fn ids_have_32_digits() {
+        assert_eq!(hex(0), "0".repeat(32));
+        assert_eq!(hex(0x0123_4567_89ab_cdef_0000_0000_0000_00ff), "0123456789abcdef00000000000000ff");
     }
 
     #[test]
