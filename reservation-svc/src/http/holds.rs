@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, SecondsFormat, Utc};
 use uuid::Uuid;
 
 use super::body::{self, IntegerId, UuidId};
@@ -34,6 +35,7 @@ use crate::seat::{BestSeats, ScheduleId, Seats, SeatsError};
                         /problems/section-not-found, /problems/not-found"),
         (status = 409, body = ProblemView, content_type = "application/problem+json",
          description = "/problems/seat-taken (with seats), /problems/no-adjacent-seats, \
+                        /problems/sales-not-open (with sales_start and sales_end), \
                         /problems/idempotency-key-in-progress"),
         (status = 422, body = ProblemView, content_type = "application/problem+json",
          description = "/problems/invalid-body, /problems/invalid-seats, /problems/too-many-seats, \
@@ -81,6 +83,7 @@ fn answer(held: HoldAnswer, schedule: i64) -> Result<Response, Problem> {
             let detail = format!("This schedule has no {}.", seats.join(", "));
             Err(Problem::new(Kind::SeatNotFound, detail).with("seats", seats))
         }
+        HoldAnswer::SalesNotOpen { sales_start, sales_end } => Err(not_open(sales_start, sales_end)),
         HoldAnswer::SectionUnknown => Err(Problem::new(Kind::SectionNotFound, "This schedule has no such section.")),
         HoldAnswer::NoAdjacentSeats | HoldAnswer::SeatsBusy => Err(Problem::new(
             Kind::NoAdjacentSeats,
@@ -148,6 +151,19 @@ pub async fn release(
 /// The same for a hold of somebody else: ids tell nothing.
 fn unknown() -> Problem {
     Problem::new(Kind::HoldNotFound, "The user has no such hold.")
+}
+
+/// The database's clock has decided; the words only name the times.
+fn not_open(start: Option<DateTime<Utc>>, end: Option<DateTime<Utc>>) -> Problem {
+    let text = |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let (start, end) = (start.map(text), end.map(text));
+    let detail = match (&start, &end) {
+        (Some(start), Some(end)) => format!("Seats are on sale from {start} until {end}."),
+        (Some(start), None) => format!("Seats are on sale from {start} on."),
+        (None, Some(end)) => format!("Seats were on sale until {end}."),
+        (None, None) => "Seats are not on sale.".to_owned(),
+    };
+    Problem::new(Kind::SalesNotOpen, detail).with("sales_start", start).with("sales_end", end)
 }
 
 impl From<SeatsError> for Problem {

@@ -56,11 +56,15 @@ pub struct ScheduleView {
     pub starts_at: DateTime<Utc>,
     /// In which currency its seats are sold.
     pub currency: String,
+    /// When its seats can first be held; null: at once.
+    pub sales_start: Option<DateTime<Utc>>,
+    /// From when on they can not be held any more; null: never.
+    pub sales_end: Option<DateTime<Utc>>,
 }
 
 impl From<Schedule> for ScheduleView {
-    fn from(Schedule { id, concert_id, starts_at, currency }: Schedule) -> Self {
-        Self { id, concert_id, starts_at, currency }
+    fn from(Schedule { id, concert_id, starts_at, currency, sales_start, sales_end }: Schedule) -> Self {
+        Self { id, concert_id, starts_at, currency, sales_start, sales_end }
     }
 }
 

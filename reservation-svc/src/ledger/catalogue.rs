@@ -33,6 +33,10 @@ pub struct Schedule {
     pub starts_at: DateTime<Utc>,
     /// In which currency its seats are sold.
     pub currency: String,
+    /// When its seats can first be held; `None`: at once.
+    pub sales_start: Option<DateTime<Utc>>,
+    /// From when on they can not be held any more; `None`: never.
+    pub sales_end: Option<DateTime<Utc>>,
 }
 
 /// A seat as a buyer sees it.
@@ -72,7 +76,8 @@ impl Ledger {
         let found: Vec<Schedule> = self
             .all(
                 sqlx::query_as(
-                    "SELECT id, concert_id, starts_at, currency::text AS currency FROM concert_schedules
+                    "SELECT id, concert_id, starts_at, currency::text AS currency, sales_start, sales_end
+                     FROM concert_schedules
                      WHERE concert_id = $1 ORDER BY starts_at, id LIMIT $2",
                 )
                 .bind(concert)

@@ -96,6 +96,13 @@ pub enum HoldAnswer {
     NoAdjacentSeats,
     /// Seats that would do were locked or went at this moment; never leaves the ledger.
     SeatsBusy,
+    /// The schedule's seats are not on sale, or no longer.
+    SalesNotOpen {
+        /// From when on they are.
+        sales_start: Option<DateTime<Utc>>,
+        /// Until when they are.
+        sales_end: Option<DateTime<Utc>>,
+    },
     /// There is no such schedule.
     ScheduleUnknown,
     /// The user would have too many seats.

@@ -15,4 +15,5 @@ mod page;
 mod payments;
 mod process;
 mod rules;
+mod sales;
 mod tokens;

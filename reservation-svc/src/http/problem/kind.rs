@@ -39,6 +39,8 @@ pub enum Kind {
     SeatTaken,
     /// No seats next to each other are free.
     NoAdjacentSeats,
+    /// Seats are not on sale.
+    SalesNotOpen,
     /// The hold has ended.
     HoldExpired,
     /// The hold was paid for.
@@ -97,6 +99,7 @@ impl Kind {
         Self::RequestTimeout,
         Self::SeatTaken,
         Self::NoAdjacentSeats,
+        Self::SalesNotOpen,
         Self::HoldExpired,
         Self::HoldPaid,
         Self::CancellationClosed,
@@ -162,6 +165,7 @@ impl Kind {
             Self::NoAdjacentSeats => {
                 ("/problems/no-adjacent-seats", StatusCode::CONFLICT, "No seats next to each other are free.")
             }
+            Self::SalesNotOpen => ("/problems/sales-not-open", StatusCode::CONFLICT, "Seats are not on sale."),
             Self::HoldExpired => ("/problems/hold-expired", StatusCode::CONFLICT, "The hold has ended."),
             Self::HoldPaid => ("/problems/hold-paid", StatusCode::CONFLICT, "The hold was paid for."),
             Self::CancellationClosed => {

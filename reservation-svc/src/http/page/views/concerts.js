@@ -1,10 +1,17 @@
 // What is on: the concerts, and the evenings of one.
 
-import { call } from "../api.js";
+import { call, serverNow } from "../api.js";
 import { el, heading } from "../dom.js";
-import { clock, day } from "../format.js";
+import { clock, day, moment } from "../format.js";
 
 const arrow = () => el("span", { class: "arrow", "aria-hidden": "true", text: "→" });
+
+/** What there is to know of the sale before choosing seats in vain. */
+function sale(start, end) {
+  if (start && Date.parse(start) > serverNow()) return ` · on sale from ${moment(start)}`;
+  if (end && Date.parse(end) <= serverNow()) return " · the sale is over";
+  return "";
+}
 
 export async function concerts(main) {
   const { concerts } = await call("GET", "/concerts");
@@ -21,8 +28,8 @@ export async function concerts(main) {
 export async function evenings(main, [concert]) {
   const [{ concerts }, { schedules }] = await Promise.all([call("GET", "/concerts"), call("GET", `/concerts/${concert}/schedules`)]);
   const found = concerts.find(({ id }) => String(id) === concert);
-  const rows = schedules.map(({ id, starts_at }) =>
-    el("li", {}, el("a", { class: "evening", href: `#/seats/${concert}/${id}` }, el("b", { text: day(starts_at) }), el("span", { text: clock(starts_at) }), arrow())),
+  const rows = schedules.map(({ id, starts_at, sales_start, sales_end }) =>
+    el("li", {}, el("a", { class: "evening", href: `#/seats/${concert}/${id}` }, el("b", { text: day(starts_at) }), el("span", { text: `${clock(starts_at)}${sale(sales_start, sales_end)}` }), arrow())),
   );
   main.replaceChildren(
     el("a", { class: "back", href: "#/", text: "All concerts" }),
