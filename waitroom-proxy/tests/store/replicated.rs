@@ -83,8 +83,8 @@ async fn f1_the_primary_of_a_shard_is_killed_while_people_are_let_in() {
     let url = cluster.url().replace("redis+cluster://", "redis+cluster://waitroom:change-me@");
     assert_eq!(checked(&url, 1).await, Ok(()));
     let store = open_with(&url, 1).expect("a store");
-    // `concert` is in the slots of the second node, `shop` in those of the third.
-    let (room, other) = (RoomName::new("concert").expect("a name"), RoomName::new("shop").expect("a name"));
+    // `concert` is in the slots of the first node, `arena` in those of the third.
+    let (room, other) = (RoomName::new("concert").expect("a name"), RoomName::new("arena").expect("a name"));
     let mut history = History::begin(&*store, room.clone()).await;
     let mut elsewhere = History::begin(&*store, other).await;
     history.line_up(CROWD).await;
