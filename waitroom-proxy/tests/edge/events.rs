@@ -42,8 +42,9 @@ async fn a_stream_tells_of_every_change_and_of_the_turn() {
         assert_eq!(told[member], poll[member], "{member}: the same object as a poll gets");
     }
     assert_eq!(told["position"], 2);
-    let left =
-        proxy.request("POST", "/queue/leave?room=concert", &[("Cookie", &first.header()), ("Content-Length", "0")]).await;
+    let left = proxy
+        .request("POST", "/queue/leave?room=concert", &[("Cookie", &first.header()), ("Content-Length", "0")])
+        .await;
     assert_eq!(left.status, 204);
     events.until("\"position\":1,").await;
     assert!(events.data("admitted").is_empty());
@@ -121,6 +122,7 @@ async fn a_quiet_stream_has_a_comment_now_and_then_and_counts_as_a_heartbeat() {
     let last = events.data("status").pop().unwrap();
     assert_eq!((&last["position"], &last["waiting"]), (&json!(1), &json!(1)), "{}", events.text);
     assert!(events.data("status").iter().all(|status| status["position"] == 1), "{}", events.text);
+    assert_eq!(crate::silence::reaped(&proxy).await, "1", "the silent one only");
 }
 
 #[tokio::test]
