@@ -1,5 +1,7 @@
 //! Redis over TLS, by the real binary: certificates are verified, against an authority of one's own, too.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on stops")]
+
 use std::path::Path;
 use std::time::Duration;
 

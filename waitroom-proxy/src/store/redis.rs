@@ -2,14 +2,15 @@
 //! All logic is in `scripts/`; here are calls and replies.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
-use redis::{Client, Script, ScriptInvocation, ToRedisArgs, cmd};
+use redis::{Client, cmd};
 
-use self::link::{LIMIT, Link, Live, Request};
+use self::calls::{Order, Trip, args, begin, ms};
+use self::link::{LIMIT, Request};
 use self::links::Links;
 use self::reply::{Reply, name};
 use self::scripts::{Scripts, keys};
@@ -21,6 +22,7 @@ use super::{
 
 mod ask;
 mod breaker;
+mod calls;
 mod check;
 mod cluster;
 mod decode;
@@ -49,19 +51,6 @@ pub struct RedisStore {
     recovered_on: Mutex<HashMap<RoomName, u64>>,
 }
 
-/// The connection that a call went over.
-struct Trip {
-    link: Arc<Link>,
-    live: Live,
-}
-
-/// Whether an operation may be the first for its room on a connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Order {
-    AfterRecovery,
-    Any,
-}
-
 impl RedisStore {
     /// A store on this server. Connects on first use, on the runtime of the first caller.
     #[must_use]
@@ -87,68 +76,6 @@ impl RedisStore {
         self.min_acks = min_acks;
         self
     }
-
-    async fn call(&self, room: &RoomName, order: Order, call: ScriptInvocation<'_>) -> Result<Reply, StoreError> {
-        Ok(self.call_over(room, order, call).await?.0)
-    }
-
-    async fn call_over(
-        &self,
-        room: &RoomName,
-        order: Order,
-        call: ScriptInvocation<'_>,
-    ) -> Result<(Reply, Trip), StoreError> {
-        let link = self.links.of(room);
-        let live = link.connect().await?;
-        if order == Order::AfterRecovery && self.recovered_on(room) != Some(live.number) {
-            link.unused();
-            return Err(StoreError::Lost);
-        }
-        let reply = Reply::read(link.exchange(live.clone(), Request::Script(call)).await?)?;
-        Ok((reply, Trip { link, live }))
-    }
-
-    /// Waits until enough replicas have what `trip` wrote. As they take all writes in their order, this holds
-    /// for everything before it as well: a session's turn, also when another node gave it.
-    async fn replicated(&self, trip: Trip) -> Result<(), StoreError> {
-        match self.min_acks {
-            0 => Ok(()),
-            acks => trip.link.replicated(trip.live, acks).await,
-        }
-    }
-
-    /// Verdicts, after the sessions among them count.
-    async fn verdicts(&self, (reply, trip): (Reply, Trip), count: usize) -> Result<Vec<Verdict>, StoreError> {
-        let verdicts = reply.each(count, Reply::verdict)?;
-        if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Session { .. })) {
-            self.replicated(trip).await?;
-        }
-        Ok(verdicts)
-    }
-
-    fn recovered_on(&self, room: &RoomName) -> Option<u64> {
-        self.recovered_on.lock().unwrap_or_else(PoisonError::into_inner).get(room).copied()
-    }
-}
-
-/// A script with a room's keys and the caller's epoch; the arguments follow.
-fn begin<'a>(script: &'a Script, room: &RoomName, epoch: Epoch) -> ScriptInvocation<'a> {
-    let mut call = script.prepare_invoke();
-    for key in keys(room.as_str()) {
-        call.key(key);
-    }
-    call.arg(epoch.generation).arg(epoch.life);
-    call
-}
-
-fn args<T: ToRedisArgs>(call: &mut ScriptInvocation<'_>, values: impl IntoIterator<Item = T>) {
-    for value in values {
-        call.arg(value);
-    }
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[async_trait]

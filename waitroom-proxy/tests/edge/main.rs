@@ -3,6 +3,7 @@
 
 mod contract;
 mod events;
+mod failover;
 mod harness;
 mod operators;
 mod refused;
