@@ -54,15 +54,16 @@ impl Browser {
     async fn start_with(options: &Options) -> Result<Self> {
         let profile = Scratch::new("browser")?;
         let chromium = launcher(profile.path())?;
+        // Left to choose, the driver picks an IPv6 port and then fails when the same IPv4 port is taken.
+        let port = crate::ports::free();
         let driver = Program::installed("chromedriver", "chromium-driver")?
-            .arg("--port=0")
+            .arg(format!("--port={port}"))
             // Chromium writes crash reports and caches into these, whatever its profile is.
             .env("HOME", profile.path())
             .env("XDG_CONFIG_HOME", profile.path())
             .env("XDG_CACHE_HOME", profile.path())
             .start()?;
-        let line = driver.wait_for_line("started successfully on port", START_WITHIN).await?;
-        let port = line.rsplit(' ').next().unwrap_or_default().trim_end_matches('.');
+        driver.wait_for_line("started successfully on port", START_WITHIN).await?;
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(options.capabilities(&chromium, profile.path()))
             .connect(&format!("http://127.0.0.1:{port}"))
