@@ -27,7 +27,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const DRAIN_LIMIT: Duration = Duration::from_secs(15);
 
 /// Serves until `drain` says true, then lets requests in flight finish. Returns when all are done,
-/// or after [`DRAIN_LIMIT`] with how many were not.
+/// or after `DRAIN_LIMIT` with how many were not.
 pub async fn serve(listener: TcpListener, router: Router, mut drain: watch::Receiver<bool>) -> usize {
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut connections = JoinSet::new();

@@ -20,7 +20,7 @@ pub enum Lang {
 }
 
 impl Lang {
-    /// Every language, in the order of [`Lang::index`].
+    /// Every language, in the order that pages are kept in.
     pub const ALL: [Self; 5] = [Self::En, Self::Ko, Self::Ja, Self::ZhHans, Self::ZhHant];
 
     /// The BCP 47 tag, as it stands in `lang="…"` and `Content-Language`.
