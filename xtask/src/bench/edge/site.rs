@@ -151,7 +151,10 @@ async fn enter(proxy: SocketAddr) -> Result<String> {
     ensure!(cookies.contains("wr_token_open="), "no token among the cookies: {cookies}");
     let second = http::get(proxy, "/open", &[("cookie", &cookies)]).await?;
     ensure!(second.body == UPSTREAM_BODY, "the session does not hold: {}", second.head.status);
-    Ok(cookies)
+    // The first cookie is good for 15 s only, and each request with it would be told of the renewal.
+    let whole = self::cookies(&second);
+    ensure!(whole.contains("wr_token_open="), "no renewed token among the cookies: {whole}");
+    Ok(whole)
 }
 
 async fn pause(admin: SocketAddr) -> Result<()> {
