@@ -27,7 +27,20 @@ pub(crate) fn program() -> OsString {
 pub(crate) fn command<A: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = A>) -> Command {
     let mut command = Command::new(program());
     command.args(args).current_dir(root());
+    // `cargo run` tells us of our own package; build scripts that watch these variables (ring's does) would
+    // take it for a change, and everything above them would be built again.
+    for (name, _) in env::vars_os() {
+        if name.to_str().is_some_and(of_our_package) {
+            command.env_remove(name);
+        }
+    }
     command
+}
+
+fn of_our_package(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"]
+        .iter()
+        .any(|own| variable.starts_with(own))
 }
 
 /// Runs cargo with its output going where ours goes.
