@@ -21,17 +21,17 @@ pub mod events;
 mod failure;
 pub mod forward;
 pub mod gate;
-pub mod mint;
 pub mod problem;
-pub mod reception;
 pub mod refuse;
-mod renewal;
 pub mod request;
 pub mod site;
 pub mod upstream;
 pub mod waiting;
 mod websocket;
 
+pub use crate::{mint, reception};
+
+use crate::renewal;
 use answer::Answer;
 use forward::{ClientNews, ClientSide};
 use problem::ProblemKind;

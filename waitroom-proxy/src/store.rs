@@ -13,10 +13,13 @@ use async_trait::async_trait;
 
 mod heartbeat;
 pub mod memory;
+#[cfg(feature = "server")]
 mod open;
+#[cfg(feature = "server")]
 pub mod redis;
 
 pub use self::heartbeat::{Lane, NodeId, Report, Upload};
+#[cfg(feature = "server")]
 pub use self::open::{OpenError, open, open_with};
 
 /// Most visitors one batch operation takes; more is refused before any write.

@@ -46,6 +46,15 @@ const RULES: &[(&[&str], &[&str])] = &[
         &["redis", "sqlx"],
     ),
     (&["waitroom-proxy/src/room.rs", "waitroom-proxy/src/room"], &["pingora", "redis", "axum", "sqlx"]),
+    (
+        &[
+            "waitroom-proxy/src/reception.rs",
+            "waitroom-proxy/src/reception",
+            "waitroom-proxy/src/mint.rs",
+            "waitroom-proxy/src/renewal.rs",
+        ],
+        &["pingora", "redis", "axum", "sqlx", "edge", "SystemTime", "Instant::now", "Utc::now"],
+    ),
     (&["reservation-svc/src/http.rs", "reservation-svc/src/http"], &["redis", "sqlx"]),
     // The services never import each other, and the load test speaks only HTTP.
     (&["waitroom-proxy/src"], &["reservation_svc", "loadtest", "testbed"]),

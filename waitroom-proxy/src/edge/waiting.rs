@@ -1,17 +1,14 @@
 //! Answers for those who wait: the page, the 429, the status object.
 
-use std::time::Duration;
-
 use http::header::{CONTENT_ENCODING, CONTENT_LANGUAGE, HeaderName, HeaderValue, RETRY_AFTER, VARY};
 use serde::Serialize;
 
 use super::answer::Answer;
 use super::mint::Mint;
 use super::problem::ProblemKind;
-use super::reception::Held;
+use super::reception::{Held, told};
 use super::request;
 use super::site::SiteRoom;
-use crate::admission::{self, Flow};
 use crate::credentials::TICKET_HEADER;
 use crate::status::{State, Status};
 use crate::ticket::PRE_TICKET_AGE;
@@ -20,10 +17,6 @@ const ROBOTS: HeaderName = HeaderName::from_static("x-robots-tag");
 const CSP: HeaderName = HeaderName::from_static("content-security-policy");
 const REFERRER: HeaderName = HeaderName::from_static("referrer-policy");
 const SNIFF: HeaderName = HeaderName::from_static("x-content-type-options");
-
-/// After an answer that could not be given, the next try comes this late (jittered), so that an
-/// outage does not end in everybody polling at once (F26).
-const AFTER_TROUBLE: Duration = Duration::from_secs(5);
 
 /// The 429: a problem document with the members of the status object.
 #[derive(Serialize)]
@@ -40,59 +33,13 @@ struct Waiting<'w> {
 /// What a waiting visitor is told. `jitter` is a random number in [0, 1).
 #[must_use]
 pub fn status_of(site_room: &SiteRoom, held: &Held, now_ms: u64, jitter: f64) -> Status {
-    let (view, settings) = (site_room.room.view(), site_room.room.settings());
-    let limits = settings.limits;
-    let cap_full = limits.max_active > 0 && view.granted + view.active >= limits.max_active;
-    let flow = Flow {
-        rate_per_s: limits.rate_per_s,
-        measured_per_s: view.measured_rate,
-        paused: view.paused,
-        hold: view.hold,
-        cap_full,
-    };
-    let eta = held.position.and_then(|position| admission::estimate(position, &flow));
-    let poll_after = match held.position {
-        _ if held.blind => AFTER_TROUBLE.mul_f64(0.8 + 0.4 * jitter),
-        None if held.ticket.is_pre() => Duration::ZERO,
-        None => AFTER_TROUBLE.mul_f64(0.8 + 0.4 * jitter),
-        Some(position) => admission::poll_after(eta, position, limits.rate_per_s, jitter),
-    };
-    Status {
-        room: site_room.room.name().to_string(),
-        state: State::Waiting,
-        seq: (!held.ticket.is_pre()).then_some(held.ticket.seq),
-        position: held.position,
-        waiting: view.waiting.max(held.position.unwrap_or(0)),
-        rate_per_s: limits.rate_per_s,
-        eta_s: eta,
-        poll_after_ms: u64::try_from(poll_after.as_millis()).unwrap_or(u64::MAX),
-        paused: view.paused,
-        stale: view.stale || held.blind,
-        server_time_ms: now_ms,
-        expires_at_ms: None,
-        token: None,
-    }
+    told::waiting(&site_room.room, held, now_ms, jitter)
 }
 
 /// A status without a place.
 #[must_use]
 pub fn status_without_place(site_room: &SiteRoom, state: State, now_ms: u64) -> Status {
-    let (view, settings) = (site_room.room.view(), site_room.room.settings());
-    Status {
-        room: site_room.room.name().to_string(),
-        state,
-        seq: None,
-        position: None,
-        waiting: view.waiting,
-        rate_per_s: settings.limits.rate_per_s,
-        eta_s: None,
-        poll_after_ms: u64::try_from(AFTER_TROUBLE.as_millis()).unwrap_or(u64::MAX),
-        paused: view.paused,
-        stale: view.stale,
-        server_time_ms: now_ms,
-        expires_at_ms: None,
-        token: None,
-    }
+    told::without_place(&site_room.room, state, now_ms)
 }
 
 /// The waiting page.

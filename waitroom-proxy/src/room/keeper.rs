@@ -100,6 +100,8 @@ impl Keeper {
             };
             let wake = self.last_tick + pause;
             tokio::select! {
+                // In order, so that a simulation repeats itself.
+                biased;
                 () = tokio::time::sleep_until(wake) => {}
                 () = self.room().nudge.notified() => tokio::time::sleep_until(self.last_tick + LEAST_TICK).await,
             }

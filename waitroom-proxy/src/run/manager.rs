@@ -12,10 +12,10 @@ use super::assemble::{self, AssembleError, Kept};
 use crate::admin::Guard;
 use crate::cli::check_template;
 use crate::config::{self, Changes, Config, ConfigWatcher, Loaded, Problem, Source};
-use crate::edge::mint::Mint;
 use crate::edge::site::Site;
 use crate::edge::upstream::Upstreams;
 use crate::metrics::Metrics;
+use crate::mint::Mint;
 use crate::room::{Clock, Room};
 use crate::store::{QueueStore, RoomName};
 

@@ -28,6 +28,8 @@ pub struct Mint {
     /// (room, epoch, number) → when its session began, so that claiming again with the old ticket is no way around
     /// the session's end. Bounded; dropped when the session must be over.
     began: Mutex<HashMap<(String, Epoch, u64), u64>>,
+    /// Draws visitors' ids, and what makes a token's id unique.
+    draw: fn() -> u64,
     /// (room, number) → the last renewal, so that a burst of requests renews once.
     renewed: Mutex<HashMap<(String, u64), (u64, Minted)>>,
 }
@@ -56,7 +58,31 @@ impl Mint {
     pub fn new(ring: KeyRing, issuer: String, sealer: Sealer) -> Self {
         let verifier = ring.verifier(&issuer);
         let verified = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
-        Self { ring, verifier, issuer, sealer, verified, began: Mutex::default(), renewed: Mutex::default() }
+        Self {
+            ring,
+            verifier,
+            issuer,
+            sealer,
+            verified,
+            began: Mutex::default(),
+            draw: rand::random,
+            renewed: Mutex::default(),
+        }
+    }
+
+    /// Draws by this instead of by the system's generator: a simulation repeats itself. Never for visitors.
+    #[must_use]
+    pub fn drawing_by(self, draw: fn() -> u64) -> Self {
+        Self { draw, ..self }
+    }
+
+    /// The id of a new visitor.
+    #[must_use]
+    pub fn draw_vid(&self) -> Vid {
+        let mut vid = [0; 12];
+        vid[..8].copy_from_slice(&(self.draw)().to_be_bytes());
+        vid[8..].copy_from_slice(&(self.draw)().to_be_bytes()[..4]);
+        Vid(vid)
     }
 
     /// The public keys, as the JWKS document.
@@ -91,7 +117,7 @@ impl Mint {
     /// # Errors
     /// When the key can't sign, which a checked config excludes.
     pub fn sign(&self, session: Session, room: &str, now_s: u64) -> Result<Minted, queue_token::SignError> {
-        let token = self.ring.sign(&session.claims(&self.issuer, room, now_s, rand::random()))?;
+        let token = self.ring.sign(&session.claims(&self.issuer, room, now_s, (self.draw)()))?;
         Ok(Minted { session, token: token.into() })
     }
 

@@ -5,15 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::mint::{Mint, Minted, ShownSession};
-use super::renewal::due_for;
 use crate::classify::RouteKind;
 use crate::decide::{Decision, Door, Shown, decide};
+use crate::mint::{Mint, Minted, ShownSession};
+use crate::renewal::due_for;
 use crate::room::settings::PROVISIONAL;
 use crate::room::{Room, Unanswered};
 use crate::session::Session;
 use crate::store::{ClaimItem, Epoch, Standing, TouchItem, Verdict, Vid};
 use crate::ticket::Ticket;
+
+pub mod told;
 
 /// How long a token is good that was given while the store was away and the door thrown open.
 const UNGUARDED: Duration = Duration::from_secs(60);
@@ -144,13 +146,13 @@ impl Counter<'_> {
     }
 
     fn first_sight(&self) -> Reception {
-        let ticket = Ticket::pre(Vid(rand::random()), self.now_ms);
+        let ticket = Ticket::pre(self.mint.draw_vid(), self.now_ms);
         let blind = !self.room.view().known;
         Reception::Held(Held { ticket, news: true, position: None, blind })
     }
 
     async fn enter(&self) -> Reception {
-        let vid = Vid(rand::random());
+        let vid = self.mint.draw_vid();
         match self.room.enter(vid, self.now_ms).await {
             Ok(Verdict::Session { seq, expires_at_ms }) => self.begin(vid, seq, expires_at_ms, true),
             Ok(Verdict::No | Verdict::Waiting(_)) | Err(_) => self.first_sight(),
@@ -218,7 +220,7 @@ impl Counter<'_> {
         let now_s = self.now_ms / 1_000;
         let epoch = self.room.view().epoch;
         let expires_s = now_s + UNGUARDED.as_secs();
-        self.signed(Session { epoch, vid: Vid(rand::random()), seq: 0, began_s: now_s, expires_s, provisional: true })
+        self.signed(Session { epoch, vid: self.mint.draw_vid(), seq: 0, began_s: now_s, expires_s, provisional: true })
     }
 
     fn signed(&self, session: Session) -> Reception {

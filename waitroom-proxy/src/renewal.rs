@@ -8,7 +8,7 @@ use crate::session::Session;
 /// How long the session may be extended for, if it is time: at most every quarter of its life, and
 /// never past its end.
 #[must_use]
-pub(super) fn due_for(session: &Session, settings: &RoomSettings, now_s: u64) -> Option<Duration> {
+pub(crate) fn due_for(session: &Session, settings: &RoomSettings, now_s: u64) -> Option<Duration> {
     if session.seq == 0 {
         return None;
     }
