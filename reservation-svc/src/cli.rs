@@ -57,6 +57,15 @@ pub enum Command {
         #[command(flatten)]
         file: ConfigFile,
     },
+    /// Run the workers around the service until SIGTERM or Ctrl-C. Any number of them may run at once.
+    Worker {
+        /// The configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Health and metrics here instead of events.admin_listen.
+        #[arg(long, value_name = "ADDR")]
+        admin_listen: Option<String>,
+    },
     /// Print a bearer token of a user, for development.
     UserToken {
         /// The configuration.
@@ -86,6 +95,10 @@ impl Command {
             Self::Serve { file, listen, admin_listen } => {
                 let flags = [("server.listen", listen), ("server.admin_listen", admin_listen)];
                 let given = flags.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value.clone()?)));
+                (&file.config, given.collect())
+            }
+            Self::Worker { file, admin_listen } => {
+                let given = admin_listen.iter().map(|address| ("events.admin_listen".to_owned(), address.clone()));
                 (&file.config, given.collect())
             }
             Self::Migrate { file } | Self::Seed { file } | Self::UserToken { file, .. } => (&file.config, Vec::new()),

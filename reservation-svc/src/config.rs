@@ -1,6 +1,7 @@
 //! The configuration: flag over environment over file, checked as a whole before anything is opened.
 //! Named by `main`, `serve` and tests; the parts take their own small settings.
 
+pub mod events;
 pub mod reader;
 pub mod secrets;
 
@@ -13,6 +14,7 @@ use secrecy::SecretString;
 use crate::auth::queue::QueueGateSettings;
 use crate::booking::HoldRules;
 use crate::ledger::LedgerSettings;
+use events::EventsSettings;
 use reader::{Mistake, Reader};
 
 /// Everything that a file, the environment and flags said, checked.
@@ -35,6 +37,8 @@ pub struct Config {
     pub demo_login: bool,
     /// What one hold may be.
     pub holds: HoldRules,
+    /// What the worker is to do.
+    pub events: EventsSettings,
 }
 
 /// Where the keys of users' tokens are.
@@ -55,6 +59,8 @@ pub enum Needs {
     Database,
     /// The users' keys only.
     Users,
+    /// What the worker uses: all but queue tokens and users' keys.
+    Worker,
 }
 
 /// Why there is no configuration.
@@ -140,6 +146,7 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
         max_seats: reader.whole("holds.max_seats", 4, 1..=100) as usize,
         max_per_user: reader.whole("holds.max_per_user", 8, 1..=10_000),
     };
+    let events = events::events(reader);
     Config {
         listen,
         admin_listen,
@@ -150,6 +157,7 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
         users,
         demo_login,
         holds,
+        events,
     }
 }
 
@@ -178,7 +186,7 @@ fn users(reader: &mut Reader, needs: Needs) -> UserKeys {
     let file = reader.text("users.hs256_secret_file", "");
     let jwks = reader.text("users.jwks_url", "");
     match (file.is_empty(), jwks.is_empty()) {
-        (true, true) if needs != Needs::Database => {
+        (true, true) if matches!(needs, Needs::Everything | Needs::Users) => {
             reader.mistake("users.hs256_secret_file", "is missing; name a file of at least 32 random bytes");
         }
         (false, false) => reader.mistake("users.jwks_url", "can not be used together with users.hs256_secret_file"),

@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 pub mod error;
+pub mod expiry;
 pub mod holds;
 pub mod idempotency;
 pub mod payments;

@@ -14,3 +14,4 @@ pub mod lock;
 pub mod metrics;
 pub mod seat;
 pub mod serve;
+pub mod worker;

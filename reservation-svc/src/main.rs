@@ -13,6 +13,7 @@ use reservation_svc::ledger::Ledger;
 use reservation_svc::metrics::Metrics;
 use reservation_svc::seat::UserId;
 use reservation_svc::serve::Service;
+use reservation_svc::worker::Worker;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Serve { .. } => Needs::Everything,
         Command::Migrate { .. } | Command::Seed { .. } => Needs::Database,
         Command::UserToken { .. } => Needs::Users,
+        Command::Worker { .. } => Needs::Worker,
     };
     let path = cli.command.settings().0;
     let config = match config::load(path, cli.command.overrides(), needs) {
@@ -86,6 +88,7 @@ async fn run(command: &Command, config: Config) -> anyhow::Result<()> {
             ledger.seed().await.context("database.url")?;
             say("The demo data is there: users 1 to 1000, two concerts, six schedules of 1,000 seats.")
         }
+        Command::Worker { .. } => worker(config).await,
         Command::UserToken { user, ttl_s, .. } => user_token(&config, *user, *ttl_s),
     }
 }
@@ -97,6 +100,27 @@ fn ledger(config: &Config) -> anyhow::Result<Ledger> {
 async fn serve(config: Config) -> anyhow::Result<()> {
     let service = Service::start(config).await?;
     tracing::info!(listen = %service.addr(), admin = %service.admin_addr(), "serving");
+    told_to_stop().await?;
+    match service.stop().await {
+        0 => tracing::info!("stopped"),
+        cut_off => tracing::warn!(cut_off, "stopped; some requests took too long to finish"),
+    }
+    Ok(())
+}
+
+async fn worker(config: Config) -> anyhow::Result<()> {
+    let worker = Worker::start(config).await?;
+    tracing::info!(admin = %worker.admin_addr(), "working");
+    told_to_stop().await?;
+    match worker.stop().await {
+        0 => tracing::info!("stopped"),
+        cut_off => tracing::warn!(cut_off, "stopped; some tasks took too long to finish"),
+    }
+    Ok(())
+}
+
+/// Waits for SIGTERM or Ctrl-C.
+async fn told_to_stop() -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     tokio::select! {
@@ -104,10 +128,6 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         _ = interrupt.recv() => {}
     }
     tracing::info!("draining");
-    match service.stop().await {
-        0 => tracing::info!("stopped"),
-        cut_off => tracing::warn!(cut_off, "stopped; some requests took too long to finish"),
-    }
     Ok(())
 }
 

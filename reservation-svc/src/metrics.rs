@@ -61,6 +61,11 @@ impl Metrics {
         })
     }
 
+    /// Where they are registered; parts with metrics of their own register them here too.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// A request was answered. `route` is the pattern, never the path: paths have no bound.
     pub fn request(&self, method: &str, route: &str, status: u16, took: Duration) {
         self.requests.with_label_values(&[method, route, &status.to_string()]).inc();

@@ -156,12 +156,14 @@ impl Service {
     }
 }
 
-struct Bound {
-    listener: TcpListener,
-    addr: SocketAddr,
+/// A port that is ours.
+pub(crate) struct Bound {
+    pub(crate) listener: TcpListener,
+    pub(crate) addr: SocketAddr,
 }
 
-async fn bind(key: &'static str, address: SocketAddr) -> Result<Bound, StartError> {
+/// Takes the address that the setting `key` names.
+pub(crate) async fn bind(key: &'static str, address: SocketAddr) -> Result<Bound, StartError> {
     let failed = |cause| StartError::Bind { key, address, cause };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let addr = listener.local_addr().map_err(failed)?;

@@ -141,6 +141,11 @@ impl Bed {
         self.sql("UPDATE seat_holds SET expires_at = clock_timestamp() WHERE status = 'ACTIVE'").await;
     }
 
+    /// A worker's configuration on this bed's database, with more sections.
+    pub(crate) fn worker_config(&self, more: &str) -> Config {
+        worker_config(&self.database.url(), more)
+    }
+
     /// Every invariant that can be seen in the tables: I14, I16, I18, and that money went where seats did.
     pub(crate) async fn audit(&self) {
         let checks = [
@@ -235,6 +240,14 @@ pub(crate) fn bearer(user: i64) -> String {
 
 pub(crate) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// A worker's configuration on a database, with more sections.
+pub(crate) fn worker_config(database_url: &str, more: &str) -> Config {
+    let more = if more.contains("[events]") { more.to_owned() } else { format!("[events]\n{more}") };
+    let text = format!("[database]\nurl = {database_url:?}\n{more}")
+        .replace("[events]\n", "[events]\nadmin_listen = \"127.0.0.1:0\"\n");
+    config::parse(&text, Overrides::default(), Needs::Worker).map_err(|error| error.to_string()).unwrap()
 }
 
 fn config(wishes: &Wishes, database_url: &str, secret: &PathBuf, proxy_url: &str) -> Config {

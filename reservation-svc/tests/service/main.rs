@@ -6,6 +6,7 @@ mod best;
 mod cancel;
 mod catalogue;
 mod client;
+mod expiry;
 mod faults;
 mod holds;
 mod input;
