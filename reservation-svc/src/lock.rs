@@ -1,8 +1,6 @@
 //! The seat lock in Redis: turns most of the crowd away before Postgres. A filter, never the safety:
 //! whatever goes wrong here, the caller goes on to the ledger. Must not know SQL or HTTP.
 
-pub mod breaker;
-
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,15 +10,21 @@ use redis::{Client, RedisResult, Script};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::breaker::{Breaker, Failed};
 use crate::metrics::Metrics;
 use crate::seat::{ScheduleId, SeatNumber, Seats};
-use breaker::{Breaker, Failed};
 
 /// How long a fresh lock lasts: longer than any transaction, short enough that a crash blocks a free seat for seconds.
 const FRESH: Duration = Duration::from_secs(10);
 
 /// How long a buyer waits for Redis before going on to Postgres.
 const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Failures in a row after which nobody waits for Redis any more. A single slow answer is not an outage.
+const FAILURES: u32 = 3;
+
+/// How long Redis is left alone then.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What asking for the locks of some seats came to.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,7 +75,7 @@ impl SeatLock {
             acquire: Script::new(include_str!("lock/acquire.lua")),
             extend: Script::new(include_str!("lock/extend.lua")),
             release: Script::new(include_str!("lock/release.lua")),
-            breaker: Mutex::default(),
+            breaker: Mutex::new(Breaker::new(FAILURES, PAUSE)),
             started: Instant::now(),
         };
         Ok(Self { redis: Some(connected), metrics })

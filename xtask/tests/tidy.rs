@@ -25,6 +25,7 @@ const RULES: &[(&[&str], &[&str])] = &[
             "waitroom-proxy/src/status.rs",
             "waitroom-proxy/src/page.rs",
             "waitroom-proxy/src/page",
+            "reservation-svc/src/breaker.rs",
             "reservation-svc/src/seat.rs",
         ],
         &["pingora", "redis", "sqlx", "tokio", "axum", "tracing", "SystemTime", "Instant::now", "Utc::now"],

@@ -4,7 +4,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 use tower_http::timeout::TimeoutError;
 use uuid::Uuid;
@@ -34,13 +34,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
                 Problem::new(Kind::MalformedJson, "The body ended before its end.")
             }
         })?;
-        serde_json::from_slice::<Object<T>>(&body.to_bytes()).map(|object| Self(object.0)).map_err(|error| match error
-            .classify()
-        {
-            Category::Data => Problem::new(Kind::InvalidBody, error.to_string()),
-            Category::Io | Category::Syntax | Category::Eof => Problem::new(Kind::MalformedJson, error.to_string()),
+        let body = body.to_bytes();
+        serde_json::from_slice::<Object<T>>(&body).map(|object| Self(object.0)).map_err(|error| {
+            let kind = if is_whole_json(&body, &error) { Kind::InvalidBody } else { Kind::MalformedJson };
+            Problem::new(kind, error.to_string())
         })
     }
+}
+
+/// Whether it was JSON, only not what it should be. serde_json also says "syntax" where JSON of another type stands
+/// in the place of a name, such as null for a method.
+fn is_whole_json(body: &[u8], error: &serde_json::Error) -> bool {
+    error.classify() == Category::Data || serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }
 
 fn is_timeout(error: &(dyn std::error::Error + 'static)) -> bool {

@@ -69,7 +69,7 @@ struct EverywhereProblems;
 
 impl EverywhereProblems {
     const ALWAYS: &[(&str, &[Kind])] =
-        &[("500", &[Kind::Internal]), ("503", &[Kind::DatabaseUnavailable, Kind::KeysUnavailable])];
+        &[("500", &[Kind::Internal]), ("503", &[Kind::Busy, Kind::DatabaseUnavailable, Kind::KeysUnavailable])];
     const WITH_BODY: &[(&str, &[Kind])] = &[
         ("400", &[Kind::MalformedJson]),
         ("408", &[Kind::RequestTimeout]),

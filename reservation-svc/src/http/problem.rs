@@ -72,9 +72,14 @@ impl IntoResponse for Problem {
 impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
         match error {
-            LedgerError::Unavailable(_) | LedgerError::Contended | LedgerError::Conflict => {
+            LedgerError::Unavailable(_) => {
                 tracing::warn!(%error, "answered 503");
                 Self::new(Kind::DatabaseUnavailable, "Nothing is known to have changed; repeat with the same key.")
+            }
+            // The database is well: the crowd is at one place. Nothing was changed.
+            LedgerError::Contended | LedgerError::Conflict => {
+                tracing::debug!(%error, "answered 503");
+                Self::new(Kind::Busy, "Nothing was changed; repeat it in a moment.")
             }
             LedgerError::KeyReused => {
                 Self::new(Kind::KeyReused, "Use a new key for a new request; the first one stands.")

@@ -112,7 +112,7 @@ async fn f14_a_hold_runs_out_during_payment() {
     let (paid, ()) = tokio::join!(paying, let_go);
     // On a machine so slow that the wait took longer than lock_timeout, it was told to come again.
     if paid.status == 503 {
-        paid.assert_problem(503, "database-unavailable");
+        paid.assert_problem(503, "busy");
         bed.pay(1, &hold).await.assert_problem(409, "hold-expired");
     } else {
         paid.assert_problem(409, "hold-expired");

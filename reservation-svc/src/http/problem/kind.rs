@@ -73,6 +73,8 @@ pub enum Kind {
     KeyReused,
     /// Something went wrong on our side.
     Internal,
+    /// Others have the same rows locked; try again.
+    Busy,
     /// The database is not available; try again.
     DatabaseUnavailable,
     /// Tokens can not be checked yet; try again.
@@ -116,6 +118,7 @@ impl Kind {
         Self::InvalidIdempotencyKey,
         Self::KeyReused,
         Self::Internal,
+        Self::Busy,
         Self::DatabaseUnavailable,
         Self::KeysUnavailable,
     ];
@@ -218,6 +221,11 @@ impl Kind {
             Self::Internal => {
                 ("/problems/internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.")
             }
+            Self::Busy => (
+                "/problems/busy",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Too many are at work on the same thing; try again.",
+            ),
             Self::DatabaseUnavailable => (
                 "/problems/database-unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -1,32 +1,41 @@
-//! Stops asking a Redis that does not answer, and asks again now and then. Pure: the time comes in.
+//! Stops asking somebody who does not answer, and asks again now and then. Pure: the time comes in.
 
 use std::cmp::Ordering;
 use std::time::Duration;
 
-/// Failures in a row after which nobody waits for Redis any more. A single slow answer is not an outage.
-const FAILURES: u32 = 3;
-
-/// How long it is left alone then. One buyer in this time pays the time-out; the others go straight on.
-const PAUSE: Duration = Duration::from_secs(1);
-
 /// Counts failures in a row; open means: do not ask.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Breaker {
+    /// Failures in a row that open it.
+    limit: u32,
+    /// How long the other side is left alone then.
+    pause: Duration,
     failures: u32,
     /// When to try again, since the start of the process. Only meaningful while open.
     retry_at: Duration,
 }
 
 impl Breaker {
+    /// A closed one. It opens after `limit` failures in a row, and lets one caller through per `pause` then: that
+    /// one pays the time-out, the others go straight on.
+    pub fn new(limit: u32, pause: Duration) -> Self {
+        Self { limit, pause, failures: 0, retry_at: Duration::ZERO }
+    }
+
+    /// Whether nobody is to ask at this moment. Unlike [`Breaker::allows`] it takes no turn to try.
+    pub fn is_open(&self, now: Duration) -> bool {
+        self.failures >= self.limit && now < self.retry_at
+    }
+
     /// Whether to ask now. While open, one caller per pause is let through to try.
     pub fn allows(&mut self, now: Duration) -> bool {
-        if self.failures < FAILURES {
+        if self.failures < self.limit {
             return true;
         }
         if now < self.retry_at {
             return false;
         }
-        self.retry_at = now + PAUSE;
+        self.retry_at = now + self.pause;
         true
     }
 
@@ -38,8 +47,8 @@ impl Breaker {
     /// It failed or was too slow.
     pub fn failed(&mut self, now: Duration) -> Failed {
         self.failures = self.failures.saturating_add(1);
-        self.retry_at = now + PAUSE;
-        match self.failures.cmp(&FAILURES) {
+        self.retry_at = now + self.pause;
+        match self.failures.cmp(&self.limit) {
             Ordering::Less => Failed::Once,
             Ordering::Equal => Failed::Opened,
             Ordering::Greater => Failed::StillOpen,
@@ -62,9 +71,11 @@ pub enum Failed {
 mod tests {
     use super::*;
 
+    const PAUSE: Duration = Duration::from_secs(1);
+
     #[test]
     fn opens_after_failures_in_a_row_and_tries_once_a_pause() {
-        let mut breaker = Breaker::default();
+        let mut breaker = Breaker::new(3, PAUSE);
         let t = Duration::from_secs(100);
         assert!(breaker.allows(t));
         assert_eq!(breaker.failed(t), Failed::Once);
@@ -72,7 +83,8 @@ mod tests {
         assert_eq!(breaker.failed(t), Failed::Once);
         assert_eq!(breaker.failed(t), Failed::Once);
         assert_eq!(breaker.failed(t), Failed::Opened, "the third in a row opens it");
-        assert!(!breaker.allows(t));
+        assert!(!breaker.allows(t) && breaker.is_open(t));
+        assert!(!breaker.is_open(t + PAUSE));
         assert!(breaker.allows(t + PAUSE), "one may try");
         assert!(!breaker.allows(t + PAUSE), "and only one");
         assert_eq!(breaker.failed(t + PAUSE), Failed::StillOpen);
