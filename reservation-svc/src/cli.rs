@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
+use chrono::NaiveDate;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use uuid::Uuid;
 
 use crate::config::Overrides;
 
@@ -66,6 +68,27 @@ pub enum Command {
         #[arg(long, value_name = "ADDR")]
         admin_listen: Option<String>,
     },
+    /// Events that a consumer gave up on: look at them, and have them taken again.
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
+    /// Print the money of a day, per concert. The day is one of events.settlement_time_zone.
+    Settlement {
+        /// The configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Which day, such as 2026-11-20.
+        #[arg(long, value_name = "YYYY-MM-DD")]
+        day: NaiveDate,
+    },
+    /// Print the reservations of a schedule whose tickets count no more, for its gates.
+    RevokedTickets {
+        /// The configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Which evening.
+        #[arg(long, value_name = "ID")]
+        schedule: i64,
+    },
     /// Print a bearer token of a user, for development.
     UserToken {
         /// The configuration.
@@ -77,6 +100,33 @@ pub enum Command {
         /// How long it is good, in seconds.
         #[arg(long, value_name = "SECS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
         ttl_s: u64,
+    },
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DeadLetters {
+    /// Print the oldest.
+    List {
+        /// The configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+        /// How many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+        limit: i64,
+    },
+    /// Give them to their consumers again.
+    #[command(group = clap::ArgGroup::new("which").required(true))]
+    Replay {
+        /// The configuration.
+        #[command(flatten)]
+        file: ConfigFile,
+        /// Those of this event.
+        #[arg(long, value_name = "ID", group = "which")]
+        event: Option<Uuid>,
+        /// All of them.
+        #[arg(long, group = "which")]
+        all: bool,
     },
 }
 
@@ -101,7 +151,12 @@ impl Command {
                 let given = admin_listen.iter().map(|address| ("events.admin_listen".to_owned(), address.clone()));
                 (&file.config, given.collect())
             }
-            Self::Migrate { file } | Self::Seed { file } | Self::UserToken { file, .. } => (&file.config, Vec::new()),
+            Self::DeadLetters(DeadLetters::List { file, .. } | DeadLetters::Replay { file, .. })
+            | Self::Settlement { file, .. }
+            | Self::RevokedTickets { file, .. }
+            | Self::Migrate { file }
+            | Self::Seed { file }
+            | Self::UserToken { file, .. } => (&file.config, Vec::new()),
         }
     }
 

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use crate::auth::queue::QueueGateSettings;
 use crate::booking::HoldRules;
 use crate::ledger::LedgerSettings;
-use events::EventsSettings;
+use events::{EventsSettings, WebhookConfig};
 use reader::{Mistake, Reader};
 
 /// Everything that a file, the environment and flags said, checked.
@@ -39,6 +39,10 @@ pub struct Config {
     pub holds: HoldRules,
     /// What the worker is to do.
     pub events: EventsSettings,
+    /// Who is told of events, outside; `None`: nobody.
+    pub webhook: Option<WebhookConfig>,
+    /// The key that signs tickets; `None`: there are none.
+    pub ticket_key_file: Option<PathBuf>,
 }
 
 /// Where the keys of users' tokens are.
@@ -147,6 +151,8 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
         max_per_user: reader.whole("holds.max_per_user", 8, 1..=10_000),
     };
     let events = events::events(reader);
+    let webhook = events::webhook(reader);
+    let ticket_key_file = events::tickets(reader);
     Config {
         listen,
         admin_listen,
@@ -158,6 +164,8 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
         demo_login,
         holds,
         events,
+        webhook,
+        ticket_key_file,
     }
 }
 

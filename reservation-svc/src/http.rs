@@ -12,6 +12,7 @@ pub mod page;
 pub mod paging;
 pub mod problem;
 pub mod reservations;
+pub mod tickets;
 pub mod views;
 pub mod wallet;
 
@@ -35,6 +36,7 @@ use crate::auth::users::UserGate;
 use crate::booking::{Booking, HoldRules};
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
+use crate::ticket::TicketKey;
 use problem::{Kind, Problem};
 
 /// A client that sends its body slower than this is not waited for.
@@ -52,6 +54,8 @@ pub struct App {
     pub queue: Option<QueueGate>,
     /// Tokens for visitors of a demo; `None`: everybody has to bring one.
     pub demo: Option<DemoLogin>,
+    /// Signs tickets; `None`: there are none.
+    pub tickets: Option<TicketKey>,
     /// What one hold may be.
     pub holds: HoldRules,
     /// Counters.
@@ -68,6 +72,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/holds/{id}", get(holds::read).delete(holds::release))
         .route("/reservations", get(reservations::list).post(reservations::create))
         .route("/reservations/{id}", get(reservations::read))
+        .route("/reservations/{id}/ticket", get(tickets::read))
+        .route("/.well-known/ticket-keys.json", get(tickets::keys))
         .route("/reservations/{id}/cancel", post(reservations::cancel))
         .route("/wallet", get(wallet::read))
         .route("/wallet/charges", post(wallet::charge))

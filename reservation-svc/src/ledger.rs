@@ -1,14 +1,18 @@
 //! All SQL of the service. One method is one transaction. Must not know Redis or HTTP.
 
 pub mod catalogue;
+pub mod consumers;
+pub mod deliveries;
 pub mod error;
 pub mod expiry;
 pub mod holds;
 pub mod idempotency;
+pub mod outbox;
 pub mod payments;
 mod pool;
 pub mod schema;
 pub mod seed;
+pub mod tickets;
 pub mod wallet;
 
 use std::str::FromStr;

@@ -7,13 +7,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context, bail};
 use clap::Parser;
 use reservation_svc::auth::users;
-use reservation_svc::cli::{Cli, Command, LogFormat};
+use reservation_svc::cli::{Cli, Command, DeadLetters, LogFormat};
 use reservation_svc::config::{self, Config, ConfigError, Needs, UserKeys, secrets};
 use reservation_svc::ledger::Ledger;
 use reservation_svc::metrics::Metrics;
 use reservation_svc::seat::UserId;
 use reservation_svc::serve::Service;
-use reservation_svc::worker::Worker;
+use reservation_svc::worker::{Worker, operator};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -36,7 +36,10 @@ fn main() -> ExitCode {
         Command::Serve { .. } => Needs::Everything,
         Command::Migrate { .. } | Command::Seed { .. } => Needs::Database,
         Command::UserToken { .. } => Needs::Users,
-        Command::Worker { .. } => Needs::Worker,
+        Command::Worker { .. }
+        | Command::DeadLetters(_)
+        | Command::Settlement { .. }
+        | Command::RevokedTickets { .. } => Needs::Worker,
     };
     let path = cli.command.settings().0;
     let config = match config::load(path, cli.command.overrides(), needs) {
@@ -89,6 +92,18 @@ async fn run(command: &Command, config: Config) -> anyhow::Result<()> {
             say("The demo data is there: users 1 to 1000, two concerts, six schedules of 1,000 seats.")
         }
         Command::Worker { .. } => worker(config).await,
+        Command::DeadLetters(DeadLetters::List { limit, .. }) => {
+            say(&operator::list_dead_letters(&ledger(&config)?, *limit).await.context("database.url")?)
+        }
+        Command::DeadLetters(DeadLetters::Replay { event, .. }) => {
+            say(&operator::replay_dead_letters(&config, &ledger(&config)?, *event).await?)
+        }
+        Command::Settlement { day, .. } => {
+            say(&operator::settlement(&config, &ledger(&config)?, *day).await.context("database.url")?)
+        }
+        Command::RevokedTickets { schedule, .. } => {
+            say(&operator::revoked_tickets(&ledger(&config)?, *schedule).await.context("database.url")?)
+        }
         Command::UserToken { user, ttl_s, .. } => user_token(&config, *user, *ttl_s),
     }
 }

@@ -20,6 +20,7 @@ use crate::http::App;
 use crate::ledger::{Ledger, LedgerError};
 use crate::lock::{LockSetupError, SeatLock};
 use crate::metrics::Metrics;
+use crate::ticket::{TicketKey, TicketKeyError};
 use crate::{admin, http, listener};
 
 /// Between tidyings of expired idempotency keys; each removes a bounded number.
@@ -37,6 +38,15 @@ pub enum StartError {
     /// A secret file is missing or too short.
     #[error(transparent)]
     Secret(#[from] SecretError),
+    /// The ticket key is missing or none.
+    #[error(transparent)]
+    Ticket(#[from] TicketKeyError),
+    /// No such time zone.
+    #[error("events.settlement_time_zone: the database knows no time zone {0:?}; write it as in Asia/Seoul")]
+    TimeZone(String),
+    /// No https without root certificates.
+    #[error("webhook.url: no root certificates found for https: {0}")]
+    Roots(std::io::Error),
     /// A key URL is none.
     #[error("jwks_url")]
     Keys(#[from] JwksError),
@@ -87,6 +97,7 @@ impl Service {
                  with their money. For demos on this machine only, never for real users"
             );
         }
+        let tickets = config.ticket_key_file.as_deref().map(TicketKey::read).transpose()?;
         let queue = config.queue.clone().map(QueueGate::new).transpose()?;
         let lock = match &config.redis_url {
             Some(url) => SeatLock::at(url.expose_secret(), metrics.clone())?,
@@ -112,7 +123,16 @@ impl Service {
         background.spawn(tidy(ledger.clone()));
 
         let booking = Booking::new(ledger.clone(), lock, metrics.clone());
-        let app = Arc::new(App { booking, ledger: ledger.clone(), users, queue, demo, holds: config.holds, metrics });
+        let app = Arc::new(App {
+            booking,
+            ledger: ledger.clone(),
+            users,
+            queue,
+            demo,
+            tickets,
+            holds: config.holds,
+            metrics,
+        });
         Ok(Self::serve(app, public, admin, background))
     }
 

@@ -2,11 +2,18 @@
 //! workers may run; a task takes only what no other has taken. Answers no visitor.
 
 mod admin;
+pub mod consumers;
+pub mod dispatch;
 pub mod expiry;
+pub mod housekeeping;
+pub mod operator;
+pub mod relay;
+pub mod setup;
+pub mod sink;
 pub mod task;
+pub mod webhook;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -18,8 +25,8 @@ use crate::listener;
 use crate::metrics::Metrics;
 use crate::serve::{StartError, bind};
 use admin::Admin;
-use expiry::Expiry;
-use task::{Board, Task, supervise};
+use setup::Parts;
+use task::{Board, supervise};
 
 /// How long runs in flight may take after the order to stop. Above the longest call of the database.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -30,6 +37,8 @@ pub struct Worker {
     ledger: Ledger,
     stop: watch::Sender<bool>,
     tasks: JoinSet<()>,
+    /// Rings when a writer does; ended without being asked.
+    listening: JoinSet<()>,
     admin: JoinHandle<usize>,
 }
 
@@ -43,14 +52,15 @@ impl Worker {
         let bound = bind("events.admin_listen", config.events.admin_listen).await?;
 
         let (stop, stopping) = watch::channel(false);
+        let Parts { tasks: all, listening } = setup::parts(&config, &ledger, &metrics).await?;
         let mut tasks = JoinSet::new();
-        for task in tasks_of(&config, &ledger) {
+        for task in all {
             tasks.spawn(supervise(task, board.clone(), stopping.clone()));
         }
         let router = admin::router(Admin { ledger: ledger.clone(), board, metrics });
         let admin_addr = bound.addr;
         let admin = tokio::spawn(listener::serve(bound.listener, router, stopping));
-        Ok(Self { admin_addr, ledger, stop, tasks, admin })
+        Ok(Self { admin_addr, ledger, stop, tasks, listening, admin })
     }
 
     /// Where health and metrics are.
@@ -68,13 +78,9 @@ impl Worker {
             Err(_) => self.tasks.len(),
         };
         self.tasks.shutdown().await;
+        self.listening.shutdown().await;
         self.admin.abort();
         self.ledger.close().await;
         cut_off
     }
-}
-
-/// The tasks, in no order.
-fn tasks_of(_config: &Config, ledger: &Ledger) -> Vec<Arc<dyn Task>> {
-    vec![Arc::new(Expiry::new(ledger.clone()))]
 }

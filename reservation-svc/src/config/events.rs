@@ -1,17 +1,104 @@
-//! `[events]`: the worker and what it does with events.
+//! `[events]`, `[webhook]` and `[tickets]`: the worker, and what it does with events.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
 
 use super::reader::Reader;
+use crate::worker::webhook::WebhookSettings;
+
+/// Topics that a webhook is told of unless it asks for others: not those of every hold.
+const TOPICS: &[&str] = &[
+    "reservation.created",
+    "reservation.expired",
+    "reservation.cancelled",
+    "payment.completed",
+    "payment.refunded",
+    "ticket.issued",
+    "queue.activated",
+];
+
+/// All topics that there are.
+const ALL_TOPICS: &[&str] = &["hold.created", "hold.released"];
 
 /// What the worker is to do.
 #[derive(Debug, Clone)]
 pub struct EventsSettings {
     /// Where the worker's health and metrics are.
     pub admin_listen: SocketAddr,
+    /// How long relayed events, and the memory of having had them, are kept.
+    pub keep_days: u32,
+    /// Whose midnight ends a day of the settlement.
+    pub settlement_time_zone: String,
+    /// The waiting room's Redis, where `queue.activated` comes from; `None`: it is not relayed.
+    pub queue_redis_url: Option<SecretString>,
 }
 
-/// Reads the section.
+/// Who is told of events, outside.
+#[derive(Debug, Clone)]
+pub struct WebhookConfig {
+    /// Where and how.
+    pub settings: WebhookSettings,
+    /// The secret that signs.
+    pub secret_file: PathBuf,
+    /// Of what.
+    pub topics: Vec<String>,
+}
+
+/// Reads `[events]`.
 pub(super) fn events(reader: &mut Reader) -> EventsSettings {
-    EventsSettings { admin_listen: reader.address("events.admin_listen", "127.0.0.1:9092") }
+    let queue_redis_url = reader.text("events.queue_redis_url", "");
+    if !queue_redis_url.is_empty()
+        && !["redis://", "rediss://"].iter().any(|scheme| queue_redis_url.starts_with(scheme))
+    {
+        reader.mistake("events.queue_redis_url", "must begin with redis:// (leave it empty for no queue.activated)");
+    }
+    EventsSettings {
+        admin_listen: reader.address("events.admin_listen", "127.0.0.1:9092"),
+        keep_days: reader.whole("events.keep_days", 7, 1..=3_650),
+        settlement_time_zone: reader.text("events.settlement_time_zone", "UTC"),
+        queue_redis_url: (!queue_redis_url.is_empty()).then(|| queue_redis_url.into()),
+    }
+}
+
+/// Reads `[webhook]`; `None`: nobody is told.
+pub(super) fn webhook(reader: &mut Reader) -> Option<WebhookConfig> {
+    let url = reader.text("webhook.url", "");
+    let secret_file = reader.text("webhook.secret_file", "");
+    let timeout_ms = reader.whole("webhook.timeout_ms", 3_000, 100..=8_000);
+    let max_attempts = reader.whole("webhook.max_attempts", 10, 1..=50);
+    let mut topics = reader.list("webhook.topics");
+    for topic in topics.clone() {
+        if !TOPICS.contains(&topic.as_str()) && !ALL_TOPICS.contains(&topic.as_str()) {
+            let known = [TOPICS, ALL_TOPICS].concat().join(", ");
+            reader.mistake("webhook.topics", &format!("has no topic {topic:?}; there are {known}"));
+        }
+    }
+    if topics.is_empty() {
+        topics = TOPICS.iter().map(|topic| (*topic).to_owned()).collect();
+    }
+    if url.is_empty() {
+        if !secret_file.is_empty() {
+            reader.mistake("webhook.url", "is missing: there is a webhook.secret_file, so somebody was to be told");
+        }
+        return None;
+    }
+    if secret_file.is_empty() {
+        reader.mistake("webhook.secret_file", "is missing; name a file of at least 32 random bytes");
+    }
+    super::url(reader, "webhook.url", &url);
+    let settings = WebhookSettings {
+        url: url.parse().unwrap_or_default(),
+        timeout: Duration::from_millis(u64::from(timeout_ms)),
+        max_attempts: i32::try_from(max_attempts).unwrap_or(i32::MAX),
+    };
+    Some(WebhookConfig { settings, secret_file: secret_file.into(), topics })
+}
+
+/// Reads `[tickets]`; `None`: no tickets are issued.
+pub(super) fn tickets(reader: &mut Reader) -> Option<PathBuf> {
+    let key_file = reader.text("tickets.key_file", "");
+    (!key_file.is_empty()).then(|| key_file.into())
 }

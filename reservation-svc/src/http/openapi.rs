@@ -11,7 +11,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::Kind;
-use super::{App, catalogue, holds, reservations, wallet};
+use super::{App, catalogue, holds, reservations, tickets, wallet};
 
 /// A refusal: RFC 9457, with further members that the type tells of.
 #[derive(ToSchema, serde::Serialize)]
@@ -43,6 +43,8 @@ pub struct ProblemView {
         reservations::read,
         reservations::list,
         reservations::cancel,
+        tickets::read,
+        tickets::keys,
         wallet::read,
         wallet::charge,
         wallet::transactions

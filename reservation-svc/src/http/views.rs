@@ -264,3 +264,21 @@ pub struct ReservationsView {
     /// `cursor` of the next page; null on the last.
     pub next_cursor: Option<String>,
 }
+
+/// A ticket.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Ticket)]
+pub struct TicketView {
+    /// The reservation that it is for.
+    pub reservation_id: Uuid,
+    /// The evening.
+    pub schedule_id: i64,
+    /// When it begins.
+    pub starts_at: DateTime<Utc>,
+    /// The seats that it admits to.
+    pub seats: Vec<String>,
+    /// The ticket itself: a JWT signed with EdDSA. Whoever has it gets in.
+    pub token: String,
+    /// The token as a QR code, an SVG document.
+    pub qr_svg: String,
+}

@@ -66,6 +66,11 @@ impl Pool {
         self.0.options.connect().await
     }
 
+    /// How connections are made, for whoever needs one outside of the pool.
+    pub(super) fn options(&self) -> PgConnectOptions {
+        self.0.options.clone()
+    }
+
     /// In use, idle, and at most.
     pub(super) fn usage(&self) -> (u32, u32, u32) {
         let free = u32::try_from(self.0.places.available_permits()).unwrap_or(u32::MAX);

@@ -41,6 +41,8 @@ pub(crate) struct Wishes {
     pub(crate) proxy_down: bool,
     /// Connections to the database; 20 unless given.
     pub(crate) connections: u32,
+    /// Tickets are issued.
+    pub(crate) tickets: bool,
 }
 
 pub(crate) struct Bed {
@@ -50,7 +52,7 @@ pub(crate) struct Bed {
     pub(crate) proxy: Origin,
     pub(crate) ring: KeyRing,
     pub(crate) client: Client,
-    _secrets: TempDir,
+    secrets: TempDir,
 }
 
 /// A migrated and seeded database in `server`.
@@ -85,6 +87,8 @@ impl Bed {
         let secrets = TempDir::new().unwrap();
         let secret = secrets.path().join("users.key");
         std::fs::write(&secret, SECRET).unwrap();
+        let tickets = SigningKey::generate_ed25519("t").unwrap().to_pem().unwrap();
+        std::fs::write(secrets.path().join("tickets.pem"), tickets).unwrap();
         let proxy = Origin::start().await.unwrap();
         let ring = KeyRing::new(vec![SigningKey::generate_ed25519("k1").unwrap()]).unwrap();
         if wishes.proxy_down {
@@ -96,7 +100,7 @@ impl Bed {
         let service = Service::start(config(&wishes, &url, &secret, &proxy.url())).await.unwrap();
         let pool = PgPool::connect(&database.url()).await.unwrap();
         let client = Client::to(service.addr());
-        Self { service, database, pool, proxy, ring, client, _secrets: secrets }
+        Self { service, database, pool, proxy, ring, client, secrets }
     }
 
     /// A request of user `user` who came through the waiting room.
@@ -139,6 +143,11 @@ impl Bed {
     pub(crate) async fn run_out(&self) {
         self.sql("UPDATE concert_seats SET held_until = clock_timestamp() WHERE held_until IS NOT NULL").await;
         self.sql("UPDATE seat_holds SET expires_at = clock_timestamp() WHERE status = 'ACTIVE'").await;
+    }
+
+    /// The key that signs tickets.
+    pub(crate) fn ticket_key(&self) -> PathBuf {
+        self.secrets.path().join("tickets.pem")
     }
 
     /// A worker's configuration on this bed's database, with more sections.
@@ -255,12 +264,13 @@ fn config(wishes: &Wishes, database_url: &str, secret: &PathBuf, proxy_url: &str
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
          [database]\nurl = {database_url:?}\nmax_connections = {}\n[redis]\nurl = {:?}\n\
          [queue_token]\naudiences = [{ROOM:?}]\njwks_url = \"{}{JWKS}\"\nmax_purchases = {}\n\
-         [users]\nhs256_secret_file = {secret:?}\n[holds]\n{}",
+         [users]\nhs256_secret_file = {secret:?}\n[holds]\n{}\n[tickets]\nkey_file = {:?}\n",
         if wishes.connections == 0 { 20 } else { wishes.connections },
         wishes.redis_url,
         proxy_url.trim_end_matches('/'),
         wishes.max_purchases,
         wishes.holds,
+        if wishes.tickets { secret.with_file_name("tickets.pem") } else { PathBuf::new() },
     );
     config::parse(&text, Overrides::default(), Needs::Everything).map_err(|error| error.to_string()).unwrap()
 }

@@ -47,6 +47,8 @@ pub enum Kind {
     HoldPaid,
     /// The evening has begun.
     CancellationClosed,
+    /// The reservation was cancelled.
+    ReservationCancelled,
     /// A request with this Idempotency-Key is in progress.
     KeyInProgress,
     /// The body is too large.
@@ -105,6 +107,7 @@ impl Kind {
         Self::HoldExpired,
         Self::HoldPaid,
         Self::CancellationClosed,
+        Self::ReservationCancelled,
         Self::KeyInProgress,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
@@ -173,6 +176,9 @@ impl Kind {
             Self::HoldPaid => ("/problems/hold-paid", StatusCode::CONFLICT, "The hold was paid for."),
             Self::CancellationClosed => {
                 ("/problems/cancellation-closed", StatusCode::CONFLICT, "It is too late to cancel.")
+            }
+            Self::ReservationCancelled => {
+                ("/problems/reservation-cancelled", StatusCode::CONFLICT, "The reservation was cancelled.")
             }
             Self::KeyInProgress => (
                 "/problems/idempotency-key-in-progress",

@@ -1,0 +1,79 @@
+//! Which tasks there are: reads the configuration and puts every task together with what it needs.
+
+use std::sync::Arc;
+
+use prometheus::{IntCounterVec, Opts, Registry};
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use super::consumers::{Consumer, Consumers};
+use super::dispatch::Dispatch;
+use super::expiry::Expiry;
+use super::housekeeping::Housekeeping;
+use super::relay::{self, Relay};
+use super::task::Task;
+use super::webhook::Webhook;
+use crate::config::{Config, secrets};
+use crate::ledger::{Ledger, LedgerSettings};
+use crate::metrics::Metrics;
+use crate::serve::StartError;
+use crate::ticket::TicketKey;
+
+/// What a worker runs.
+pub(super) struct Parts {
+    /// The tasks, in no order.
+    pub(super) tasks: Vec<Arc<dyn Task>>,
+    /// What rings for them.
+    pub(super) listening: JoinSet<()>,
+}
+
+/// Everything that the configuration asks for. A new task is one more line here.
+pub(super) async fn parts(config: &Config, ledger: &Ledger, metrics: &Metrics) -> Result<Parts, StartError> {
+    let registry = metrics.registry();
+    let bell = Arc::new(Notify::new());
+    let mut listening = JoinSet::new();
+    // Connections of its own: the relay keeps one for as long as the consumers need others.
+    let own = LedgerSettings { max_connections: 2, ..config.database.clone() };
+    let own = Ledger::new(&own, metrics.clone())?;
+    listening.spawn(relay::listen(own.clone(), Arc::clone(&bell)));
+    let sink = Arc::new(consumers(config, ledger, registry).await?);
+    let relayed = counter(registry, "events_relayed_total", "Events brought from the outbox to the sink.", &["topic"])?;
+
+    let mut tasks: Vec<Arc<dyn Task>> = vec![
+        Arc::new(Expiry::new(ledger.clone())),
+        Arc::new(Housekeeping::new(ledger.clone(), config.events.keep_days, registry)?),
+        Arc::new(Relay::new(own, sink, bell, relayed)),
+    ];
+    if let Some(webhook) = &config.webhook {
+        let secret = secrets::bytes("webhook.secret_file", "head -c 32 /dev/urandom", &webhook.secret_file)?;
+        let deliveries =
+            counter(registry, "webhook_deliveries_total", "Attempts to notify the webhook.", &["outcome"])?;
+        let webhook = Webhook::new(ledger.clone(), webhook.settings.clone(), &secret, deliveries);
+        tasks.push(Arc::new(webhook.map_err(StartError::Roots)?));
+    }
+    Ok(Parts { tasks, listening })
+}
+
+/// The consumers that the configuration asks for.
+pub async fn consumers(config: &Config, ledger: &Ledger, registry: &Registry) -> Result<Consumers, StartError> {
+    let time_zone = config.events.settlement_time_zone.clone();
+    if !ledger.knows_time_zone(&time_zone).await? {
+        return Err(StartError::TimeZone(time_zone));
+    }
+    let mut all = vec![Consumer::Statistics, Consumer::Settlement { time_zone }];
+    if let Some(webhook) = &config.webhook {
+        all.push(Consumer::Notification { topics: webhook.topics.clone() });
+    }
+    if let Some(path) = &config.ticket_key_file {
+        all.push(Consumer::Dispatch(Dispatch::new(TicketKey::read(path)?)));
+    }
+    let help = "Events that came to a consumer: new, repeated, or laid aside.";
+    let consumed = counter(registry, "events_consumed_total", help, &["consumer", "outcome"])?;
+    Ok(Consumers::new(ledger.clone(), all, consumed))
+}
+
+fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+    let counter = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
