@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::rounds::Spread;
 
-/// One bar: a ratio with its spread, and the least that is aimed at.
+/// One bar: a ratio with its interval, and the least that is aimed at.
 pub(super) struct Bar {
     pub(super) name: &'static str,
     pub(super) value: Spread,
@@ -20,7 +20,7 @@ const LONGEST: f64 = 400.0;
 
 /// Draws the bars below a title.
 pub(super) fn svg(title: &str, bars: &[Bar]) -> String {
-    let most = bars.iter().map(|bar| bar.value.most.max(bar.aim)).fold(1.0, f64::max);
+    let most = bars.iter().map(|bar| bar.value.high.max(bar.aim)).fold(1.0, f64::max);
     let x = |value: f64| LEFT + value / most * LONGEST;
     let height = TOP + ROW * bars.len() as f64 + 16.0;
     let mut svg = format!(
@@ -31,7 +31,7 @@ pub(super) fn svg(title: &str, bars: &[Bar]) -> String {
     );
     for (index, bar) in bars.iter().enumerate() {
         let y = TOP + ROW * index as f64;
-        let class = if bar.value.median >= bar.aim { "b" } else { "m" };
+        let class = if bar.value.high >= bar.aim { "b" } else { "m" };
         let (middle, aim) = (y + 16.0, x(bar.aim));
         // Writing to a string cannot fail.
         let _ = writeln!(
@@ -44,8 +44,8 @@ pub(super) fn svg(title: &str, bars: &[Bar]) -> String {
             middle + 5.0,
             bar.name,
             x(bar.value.median) - LEFT,
-            x(bar.value.least),
-            x(bar.value.most),
+            x(bar.value.low),
+            x(bar.value.high),
             y - 4.0,
             y + 36.0,
             LEFT + 8.0,
@@ -63,7 +63,10 @@ mod tests {
 
     #[test]
     fn each_bar_is_there_and_a_missed_aim_looks_different() {
-        let value = |median| Spread { median, least: median - 0.1, most: median + 0.1 };
+        let value = |median| {
+            let (low, high) = (median - 0.1, median + 0.1);
+            Spread { median, low, high, least: low, most: high, sure: true }
+        };
         let bars = [Bar { name: "one", value: value(1.0), aim: 0.9 }, Bar { name: "two", value: value(0.5), aim: 0.9 }];
         let svg = svg("title", &bars);
         assert_eq!((svg.matches("class=\"b\"").count(), svg.matches("class=\"m\"").count()), (1, 1));

@@ -1,5 +1,6 @@
-//! `bench edge`: forwarding ÷ bare Pingora, waiting page and status ÷ nginx saying the same bytes.
+//! `bench edge`: forwarding, waiting page and status beside what other servers need for the same.
 
+mod peers;
 mod report;
 mod site;
 
@@ -7,14 +8,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::rounds;
-use crate::{cargo, say};
+use super::{Profile, rounds};
 
 /// Builds, measures, prints, and writes `target/bench/edge.json` and `.svg`.
-pub(super) async fn run(count: u32, time: Duration) -> Result<()> {
-    say::step("building with the profile `dist` (the first time takes many minutes)");
-    cargo::run(&["build", "--profile", "dist", "-p", "waitroom-proxy", "--bins", "--example", "bare_pingora"])?;
-    let site = site::Site::start().await?;
+pub(super) async fn run(profile: Profile, count: u32, time: Duration) -> Result<()> {
+    profile.build(&["-p", "waitroom-proxy", "--bins", "--example", "bare_pingora"])?;
+    let site = site::Site::start(profile).await?;
     let variants = site.variants();
     let samples = rounds::run(&variants, count, time).await?;
     report::write(&variants, &samples, time)

@@ -1,5 +1,6 @@
 //! Runs variants round by round (A B C A B C …), and makes medians and spreads of them.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -94,12 +95,26 @@ async fn measure(variant: &Variant, time: Duration) -> Result<Sample> {
     })
 }
 
-/// The middle and the ends of some numbers.
+/// What the figures in parentheses are, in a sentence.
+pub(super) const HOW_SURE: &str = "in parentheses the 95 % interval of the median, by order statistics (six rounds or more), or else lowest to highest";
+
+/// The middle of some numbers, where the true one lies, and their ends.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Spread {
     pub(super) median: f64,
+    /// The interval in which the true median lies with a chance of 95 %, or with too few numbers all of them.
+    pub(super) low: f64,
+    pub(super) high: f64,
     pub(super) least: f64,
     pub(super) most: f64,
+    /// There were enough numbers for an interval.
+    pub(super) sure: bool,
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} ({:.3} to {:.3})", self.median, self.low, self.high)
+    }
 }
 
 /// `None` without numbers.
@@ -109,7 +124,26 @@ pub(super) fn spread(numbers: impl IntoIterator<Item = f64>) -> Option<Spread> {
     let (least, most) = (*sorted.first()?, *sorted.last()?);
     let middle = sorted.len() / 2;
     let median = if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) };
-    Some(Spread { median, least, most })
+    let cut = cut_for_95_percent(sorted.len());
+    let (low, high) = cut.map_or((least, most), |cut| (sorted[cut], sorted[sorted.len() - 1 - cut]));
+    Some(Spread { median, low, high, least, most, sure: cut.is_some() })
+}
+
+/// How many of `n` sorted numbers can go at either end, so that the true median still lies within the others with a
+/// chance of 95 %, whatever the distribution: each number is above it with a chance of one half, so those above are
+/// binomial. `None`: not even all of them are enough.
+fn cut_for_95_percent(n: usize) -> Option<usize> {
+    let mut ways = 0.5_f64.powi(i32::try_from(n).ok()?);
+    let (mut outside, mut cut) = (2.0 * ways, None);
+    for number in 0..n / 2 {
+        if outside > 0.05 {
+            break;
+        }
+        cut = Some(number);
+        ways *= (n - number) as f64 / (number + 1) as f64;
+        outside += 2.0 * ways;
+    }
+    cut
 }
 
 #[cfg(test)]
@@ -118,8 +152,18 @@ mod tests {
 
     #[test]
     fn a_median_is_in_the_middle() {
-        assert_eq!(spread([3.0, 1.0, 2.0]), Some(Spread { median: 2.0, least: 1.0, most: 3.0 }));
-        assert_eq!(spread([4.0, 1.0]), Some(Spread { median: 2.5, least: 1.0, most: 4.0 }));
+        let three = spread([3.0, 1.0, 2.0]).unwrap();
+        assert_eq!((three.median, three.low, three.high, three.sure), (2.0, 1.0, 3.0, false));
+        assert_eq!(spread([4.0, 1.0]).unwrap().median, 2.5);
         assert_eq!(spread([]), None);
+    }
+
+    #[test]
+    fn the_interval_of_a_median_is_that_of_the_tables() {
+        // Cut at each end: of 6 to 8 numbers none, of 10 the outer two, of 20 the five outer on each side.
+        let cuts = [5, 6, 8, 9, 10, 15, 20].map(cut_for_95_percent);
+        assert_eq!(cuts, [None, Some(0), Some(0), Some(1), Some(1), Some(3), Some(5)]);
+        let ten = spread((1..=10).map(f64::from)).unwrap();
+        assert_eq!((ten.low, ten.high, ten.least, ten.most, ten.sure), (2.0, 9.0, 1.0, 10.0, true));
     }
 }

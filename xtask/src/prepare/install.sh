@@ -20,7 +20,7 @@ if [ ! -e "$policy" ]; then
 fi
 
 fresh=
-for service in postgresql redis-server nginx; do
+for service in postgresql redis-server nginx haproxy; do
     case "$service" in nginx) package=nginx-common ;; *) package=$service ;; esac
     case " $* " in *" $service "* | *" $service-light "*) installed "$package" || fresh="$fresh $service" ;; esac
 done

@@ -21,7 +21,7 @@ pub(crate) struct Need {
 
 use Purpose::{Bench, Demo, Test};
 
-static NEEDS: [Need; 13] = [
+static NEEDS: [Need; 16] = [
     need("cc", "compiles C inside crates", &["gcc", "libc6-dev"], &[Demo, Test, Bench], || on_path("cc")),
     need("c++", "compiles C++ inside crates", &["g++"], &[Demo, Test, Bench], || on_path("c++")),
     need("make", "builds C inside crates", &["make"], &[Demo, Test, Bench], || on_path("make")),
@@ -34,6 +34,9 @@ static NEEDS: [Need; 13] = [
     need("node", "jose checks our tokens", &["nodejs"], &[Test], || on_path("node")),
     need("npm", "fetches jose and axe-core", &["npm"], &[Test], || on_path("npm")),
     need("nginx", "the reference of the benchmarks", &["nginx-light"], &[Bench], || on_path("nginx")),
+    need("nginx with Lua", "a reference of the benchmarks", &["libnginx-mod-http-lua"], &[Bench], nginx_lua),
+    need("cjson for Lua", "a reference of the benchmarks", &["lua-cjson"], &[Bench], cjson),
+    need("haproxy", "a reference of the benchmarks", &["haproxy"], &[Bench], || on_path("haproxy")),
     need("wrk", "the load of the benchmarks", &["wrk"], &[Bench], || on_path("wrk")),
 ];
 
@@ -67,6 +70,17 @@ fn on_path(program: &str) -> bool {
 fn postgres() -> bool {
     let versions = fs::read_dir(Path::new("/usr/lib/postgresql")).into_iter().flatten().flatten();
     versions.map(|version| version.path().join("bin/postgres")).any(|server| server.is_file()) || on_path("postgres")
+}
+
+/// Where packages put modules of nginx, on Debian and Ubuntu alike.
+fn nginx_lua() -> bool {
+    Path::new("/usr/lib/nginx/modules/ngx_http_lua_module.so").is_file()
+}
+
+/// Libraries are in a folder named after the machine's architecture.
+fn cjson() -> bool {
+    let architectures = fs::read_dir(Path::new("/usr/lib")).into_iter().flatten().flatten();
+    architectures.map(|folder| folder.path().join("lua/5.1/cjson.so")).any(|library| library.is_file())
 }
 
 /// Debian's python3 has no `ensurepip` without the package python3-venv.

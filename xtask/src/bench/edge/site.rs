@@ -1,4 +1,4 @@
-//! The servers of the bench: the proxy, a bare Pingora and nginx on one core, what is behind them on the other.
+//! The servers of the bench: the proxy and all that it is compared with on one core, what is behind them on the other.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -8,13 +8,15 @@ use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use hyper::Method;
 use testbed::ports::Reserved;
-use testbed::process::{Child, Program};
+use testbed::process::Child;
 use testbed::scratch::Scratch;
 
+use super::super::Profile;
 use super::super::load::Target;
 use super::super::reference::{self, Location, pinned};
 use super::super::rounds::{LOAD_CORE, SERVER_CORE, Variant};
-use crate::cargo;
+use super::super::visit::{self, BROWSER};
+use super::peers::{self, Peers};
 use crate::http::{self, Answer};
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
@@ -22,15 +24,13 @@ const READY_WITHIN: Duration = Duration::from_secs(30);
 /// A body of a small API answer.
 const UPSTREAM_BODY: &[u8] = &[b'x'; 256];
 
-/// What a browser sends for a page.
-const BROWSER: [(&str, &str); 2] = [("accept", "text/html"), ("accept-encoding", "gzip")];
-
 /// Running servers. The folder goes last.
 #[derive(Debug)]
 pub(super) struct Site {
     proxy: Child,
     bare: Child,
     nginx: Child,
+    peers: Peers,
     upstream: Child,
     addresses: Addresses,
     /// The cookies of somebody inside, and of somebody in line.
@@ -51,7 +51,7 @@ struct Addresses {
 
 impl Site {
     /// Starts all of them; somebody is inside, and somebody waits.
-    pub(super) async fn start() -> Result<Self> {
+    pub(super) async fn start(profile: Profile) -> Result<Self> {
         let folder = Scratch::new("bench")?;
         let ports = (0..5).map(|_| Reserved::new()).collect::<std::io::Result<Vec<_>>>()?;
         let at = |index: usize| ports[index].addr();
@@ -60,15 +60,15 @@ impl Site {
         let body = constant()?;
         let upstream = [Location { path: "/", answer: &body, from_file: false }];
         let upstream = reference::start(folder.path(), LOAD_CORE, addresses.upstream, &upstream).await?;
-        let bare = executable("examples/bare_pingora")?
+        let bare = pinned(SERVER_CORE, &profile.executable("examples/bare_pingora"))?
             .args([addresses.bare.to_string(), addresses.upstream.to_string()])
             .start()?;
         bare.wait_for_port(addresses.bare, READY_WITHIN).await?;
-        let proxy = start_proxy(&folder, &addresses).await?;
+        let proxy = start_proxy(profile, &folder, &addresses).await?;
 
-        let session = enter(addresses.proxy).await.context("getting a session in the open room")?;
+        let session = visit::enter(addresses.proxy, "open").await.context("getting a session in the open room")?;
         pause(addresses.admin).await.context("closing the full room")?;
-        let ticket = line_up(addresses.proxy).await.context("getting a place in the full room")?;
+        let ticket = visit::line_up(addresses.proxy, "full").await.context("getting a place in the full room")?;
         let page = http::get(addresses.proxy, "/full", &BROWSER).await?;
         ensure!(page.head.headers.contains_key("content-encoding"), "the waiting page is not compressed");
         let status = http::get(addresses.proxy, "/queue/status?room=full", &[("cookie", &ticket)]).await?;
@@ -82,41 +82,43 @@ impl Site {
             ensure!(theirs.body == ours.body, "nginx says other bytes at {path} than the proxy");
             ensure!(header_bytes(&theirs).abs_diff(header_bytes(ours)) < 64, "nginx sends other headers at {path}");
         }
+        let status_text = std::str::from_utf8(&status.body).context("a status that is no text")?;
+        let peers = Peers::start(folder.path(), addresses.upstream, status_text).await?;
         println!("  the waiting page has {} bytes, a status {} bytes", page.body.len(), status.body.len());
-        Ok(Self { proxy, bare, nginx, upstream, addresses, session, ticket, _ports: ports, _folder: folder })
+        Ok(Self { proxy, bare, nginx, peers, upstream, addresses, session, ticket, _ports: ports, _folder: folder })
     }
 
-    /// Ours and its reference, three times, in the order in which they are measured.
+    /// Everything that is measured, in this order in each round; `report::RATIOS` names them.
     pub(super) fn variants(&self) -> Vec<Variant> {
         let Addresses { proxy, bare, nginx, .. } = self.addresses;
-        let owned = |headers: &[(&str, &str)]| -> Vec<(String, String)> {
-            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        let peers = &self.peers;
+        let cookie = |text: &str| vec![("Cookie".to_owned(), text.to_owned())];
+        let browser: Vec<_> = BROWSER.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (session, ticket, token) = (cookie(&self.session), cookie(&self.ticket), cookie(&peers.cookie));
+        let variant = |name, at: (SocketAddr, &str), headers: &[(String, String)], server: &Child, behind| Variant {
+            name,
+            target: Target { addr: at.0, path: at.1.to_owned(), headers: headers.to_vec() },
+            server: server.pid(),
+            behind,
         };
-        let variant =
-            |name, addr, path: &str, headers: &[(&str, &str)], server: &Child, behind: Option<&Child>| Variant {
-                name,
-                target: Target { addr, path: path.to_owned(), headers: owned(headers) },
-                server: server.pid(),
-                behind: behind.map(Child::pid),
-            };
-        let (session, ticket) = ([("Cookie", self.session.as_str())], [("Cookie", self.ticket.as_str())]);
-        let behind = Some(&self.upstream);
+        let behind = Some(self.upstream.pid());
+        let (lua, haproxy, status) = (peers.nginx_addr, peers.haproxy_addr, "/queue/status?room=full");
         vec![
-            variant("forward: waitroom", proxy, "/open", &session, &self.proxy, behind),
-            variant("forward: bare Pingora", bare, "/open", &session, &self.bare, behind),
-            variant("page: waitroom", proxy, "/full", &BROWSER, &self.proxy, None),
-            variant("page: nginx static", nginx, "/page", &BROWSER, &self.nginx, None),
-            variant("status: waitroom", proxy, "/queue/status?room=full", &ticket, &self.proxy, None),
-            variant("status: nginx constant", nginx, "/status", &ticket, &self.nginx, None),
+            variant("forward: waitroom", (proxy, "/open"), &session, &self.proxy, behind),
+            variant("forward: bare Pingora", (bare, "/open"), &session, &self.bare, behind),
+            variant("forward: nginx plain", (lua, "/plain"), &session, &peers.nginx, behind),
+            variant("forward: HAProxy plain", (haproxy, "/open"), &session, &peers.haproxy, behind),
+            variant("forward: nginx + Lua HS256", (lua, "/checked"), &token, &peers.nginx, behind),
+            variant("page: waitroom", (proxy, "/full"), &browser, &self.proxy, None),
+            variant("page: nginx static", (nginx, "/page"), &browser, &self.nginx, None),
+            variant("status: waitroom", (proxy, status), &ticket, &self.proxy, None),
+            variant("status: nginx + Lua constant", (lua, "/constant"), &ticket, &peers.nginx, None),
+            variant("status: nginx + Lua ZRANK", (lua, &peers::zrank_path()), &ticket, &peers.nginx, peers.redis.pid()),
         ]
     }
 }
 
-fn executable(name: &str) -> Result<Program> {
-    pinned(SERVER_CORE, &cargo::executable("dist", name).to_string_lossy())
-}
-
-async fn start_proxy(folder: &Scratch, addresses: &Addresses) -> Result<Child> {
+async fn start_proxy(profile: Profile, folder: &Scratch, addresses: &Addresses) -> Result<Child> {
     let Addresses { proxy, admin, upstream, .. } = addresses;
     let room = |name: &str| {
         format!(
@@ -131,9 +133,11 @@ async fn start_proxy(folder: &Scratch, addresses: &Addresses) -> Result<Child> {
     );
     let config = folder.path().join("waitroom.toml");
     fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
-    let child = executable("waitroom-proxy")?.args(["run", "--config"]).arg(&config).start()?;
+    let child =
+        pinned(SERVER_CORE, &profile.executable("waitroom-proxy"))?.args(["run", "--config"]).arg(&config).start()?;
     let ready = async || http::text(*admin, "/readyz").await.is_ok();
     child.wait_until("the proxy to be ready", READY_WITHIN, ready).await?;
+    child.wait_for_port(*proxy, READY_WITHIN).await?;
     Ok(child)
 }
 
@@ -143,49 +147,13 @@ fn constant() -> Result<Answer> {
     Ok(Answer { head, body: Bytes::from_static(UPSTREAM_BODY) })
 }
 
-/// Goes in while nobody waits, and comes back once with the token, so that the session is no longer provisional.
-async fn enter(proxy: SocketAddr) -> Result<String> {
-    let first = http::get(proxy, "/open", &BROWSER).await?;
-    ensure!(first.head.status == 200 && first.body == UPSTREAM_BODY, "not let in: {}", first.head.status);
-    let cookies = cookies(&first);
-    ensure!(cookies.contains("wr_token_open="), "no token among the cookies: {cookies}");
-    let second = http::get(proxy, "/open", &[("cookie", &cookies)]).await?;
-    ensure!(second.body == UPSTREAM_BODY, "the session does not hold: {}", second.head.status);
-    // The first cookie is good for 15 s only, and each request with it would be told of the renewal.
-    let whole = self::cookies(&second);
-    ensure!(whole.contains("wr_token_open="), "no renewed token among the cookies: {whole}");
-    Ok(whole)
-}
-
 async fn pause(admin: SocketAddr) -> Result<()> {
     let answer = http::ask(Method::POST, admin, "/admin/rooms/full/pause", &[("x-waitroom-admin", "1")]).await?;
     ensure!(answer.head.status.is_success(), "pausing: {} {:?}", answer.head.status, answer.body);
     Ok(())
 }
 
-/// Takes a place: the page gives a pre-ticket, the first poll with it joins, and one more sees the position.
-async fn line_up(proxy: SocketAddr) -> Result<String> {
-    let page = http::get(proxy, "/full", &BROWSER).await?;
-    let pre_ticket = cookies(&page);
-    let path = "/queue/status?room=full";
-    let joined = http::get(proxy, path, &[("cookie", &pre_ticket)]).await?;
-    let ticket = cookies(&joined);
-    ensure!(!ticket.is_empty(), "joining gave no ticket: {} {:?}", joined.head.status, joined.body);
-    testbed::wait::until("a position in the line", READY_WITHIN, async || {
-        let answer = http::get(proxy, path, &[("cookie", &ticket)]).await;
-        answer.is_ok_and(|answer| String::from_utf8_lossy(&answer.body).contains("\"position\""))
-    })
-    .await?;
-    Ok(ticket)
-}
-
 /// How much the headers are on the wire.
 fn header_bytes(answer: &Answer) -> usize {
     answer.head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum()
-}
-
-/// What a browser would send back.
-fn cookies(answer: &Answer) -> String {
-    let set = answer.head.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok());
-    set.filter_map(|cookie| cookie.split(';').next()).collect::<Vec<_>>().join("; ")
 }
