@@ -1,5 +1,7 @@
 //! The use cases: hold, release, pay, cancel. Puts the seat lock in front of the ledger; knows no HTTP.
 
+pub mod card;
+
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -11,6 +13,10 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::lock::{Locked, SeatLock};
 use crate::metrics::Metrics;
 use crate::seat::{ScheduleId, SeatNumber, Seats, UserId};
+use card::Cards;
+
+/// The method of payments by the gateway, as the ledger writes it.
+const CARD: &str = "card";
 
 /// What one hold may be.
 #[derive(Debug, Clone, Copy)]
@@ -23,17 +29,31 @@ pub struct HoldRules {
     pub max_per_user: u32,
 }
 
+/// How a hold is paid for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Method {
+    /// From the user's wallet.
+    Wallet,
+    /// By the external gateway.
+    Card {
+        /// From where, as the gateway's own front end named it.
+        source: Option<String>,
+    },
+}
+
 /// Seats, from wanted to paid.
 pub struct Booking {
     ledger: Ledger,
     lock: SeatLock,
+    /// `None`: there is no gateway.
+    cards: Option<Cards>,
     metrics: Metrics,
 }
 
 impl Booking {
-    /// The use cases over a ledger and a lock.
-    pub fn new(ledger: Ledger, lock: SeatLock, metrics: Metrics) -> Self {
-        Self { ledger, lock, metrics }
+    /// The use cases over a ledger, a lock, and a gateway if there is one.
+    pub fn new(ledger: Ledger, lock: SeatLock, cards: Option<Cards>, metrics: Metrics) -> Self {
+        Self { ledger, lock, cards, metrics }
     }
 
     /// Holds seats: the lock turns the crowd away, the ledger decides.
@@ -104,8 +124,12 @@ impl Booking {
     }
 
     /// Pays for a hold.
-    pub async fn pay(&self, request: &PayRequest) -> Result<PayAnswer, LedgerError> {
-        let answer = self.ledger.pay(request).await;
+    pub async fn pay(&self, request: &PayRequest, method: &Method) -> Result<PayAnswer, LedgerError> {
+        let answer = match (method, &self.cards) {
+            (Method::Wallet, _) => self.ledger.pay(request).await,
+            (Method::Card { source }, Some(cards)) => cards.pay(request, source.as_deref()).await,
+            (Method::Card { .. }, None) => Ok(PayAnswer::MethodUnavailable),
+        };
         if let Ok(PayAnswer::Paid { reservation }) = &answer {
             let seats = reservation.lines.iter().map(|line| line.seat.as_str());
             self.unlock(reservation.schedule_id, seats, request.hold).await;
@@ -114,6 +138,8 @@ impl Booking {
             Ok(PayAnswer::Paid { .. }) => "paid",
             Ok(PayAnswer::HoldExpired) => "hold_expired",
             Ok(PayAnswer::InsufficientBalance { .. }) => "insufficient_balance",
+            Ok(PayAnswer::PaymentDeclined { .. }) => "declined",
+            Ok(PayAnswer::GatewayUnavailable | PayAnswer::PaymentUndone) => "gateway_unavailable",
             Ok(_) => "refused",
             Err(_) => "error",
         });
@@ -128,6 +154,11 @@ impl Booking {
         key: Option<&IdempotencyKey>,
     ) -> Result<CancelAnswer, LedgerError> {
         let answer = self.ledger.cancel(user, reservation, key).await;
+        if let (Ok(CancelAnswer::Cancelled { reservation }), Some(cards)) = (&answer, &self.cards)
+            && reservation.method == CARD
+        {
+            cards.refund(reservation.payment_id);
+        }
         self.metrics.cancellation(match &answer {
             Ok(CancelAnswer::Cancelled { .. }) => "cancelled",
             Ok(_) => "refused",

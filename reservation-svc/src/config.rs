@@ -2,6 +2,7 @@
 //! Named by `main`, `serve` and tests; the parts take their own small settings.
 
 pub mod events;
+pub mod gateway;
 pub mod reader;
 pub mod secrets;
 
@@ -15,6 +16,7 @@ use crate::auth::queue::QueueGateSettings;
 use crate::booking::HoldRules;
 use crate::ledger::LedgerSettings;
 use events::{EventsSettings, WebhookConfig};
+use gateway::GatewaySettings;
 use reader::{Mistake, Reader};
 
 /// Everything that a file, the environment and flags said, checked.
@@ -43,6 +45,8 @@ pub struct Config {
     pub webhook: Option<WebhookConfig>,
     /// The key that signs tickets; `None`: there are none.
     pub ticket_key_file: Option<PathBuf>,
+    /// Where payments by card go; `None`: only wallets.
+    pub gateway: Option<GatewaySettings>,
 }
 
 /// Where the keys of users' tokens are.
@@ -145,6 +149,7 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
     let users = users(reader, needs);
     let demo_login = demo_login(reader, listen, &users);
     let lock = reader.flag("holds.lock_seats_in_redis", true);
+    let gateway = gateway::read(reader);
     let holds = HoldRules {
         ttl: Duration::from_secs(u64::from(reader.whole("holds.ttl_s", 300, 1..=86_400))),
         max_seats: reader.whole("holds.max_seats", 4, 1..=100) as usize,
@@ -166,6 +171,7 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
         events,
         webhook,
         ticket_key_file,
+        gateway,
     }
 }
 
@@ -322,6 +328,24 @@ mod tests {
         }
         let keys = GOOD.replace("hs256_secret_file = \"users.key\"", "jwks_url = \"https://id.example/keys\"");
         assert_eq!(mistakes(&format!("{keys}\ndemo_login = true")), ["users.demo_login"]);
+    }
+
+    #[test]
+    fn refused_gateways() {
+        let with = |text: &str| mistakes(&format!("{GOOD}\n[gateway]\n{text}"));
+        let secret = "secret_file = \"g.key\"";
+        for url in ["https://pay.example/v1", "http://127.0.0.1:9", "http://localhost:9", "http://[::1]:9/x"] {
+            assert_eq!(with(&format!("url = {url:?}\n{secret}")), [""; 0], "{url}");
+        }
+        for url in ["http://pay.example", "http://10.0.0.1", "ftp://x", "pay", "https://x/?a=b"] {
+            assert_eq!(with(&format!("url = {url:?}\n{secret}")), ["gateway.url"], "{url}");
+        }
+        assert_eq!(with("url = \"https://pay.example\""), ["gateway.secret_file"]);
+        assert_eq!(with(secret), ["gateway.url"]);
+        assert_eq!(
+            with("timeout_ms = 0\nrecover_after_s = 1\nretries = 2"),
+            ["gateway.timeout_ms", "gateway.recover_after_s", "gateway.retries"]
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub mod consumers;
 pub mod deliveries;
 pub mod error;
 pub mod expiry;
+pub mod gateway;
 pub mod holds;
 pub mod idempotency;
 pub mod outbox;

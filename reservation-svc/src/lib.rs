@@ -1,6 +1,6 @@
 //! The reservation service: holds seats, takes the money, keeps the ledger. What it is made of; no logic here.
 //!
-//! `seat` (pure) ← `lock` (Redis) and `ledger` (Postgres) ← `booking` (use cases) ← `http` and `admin` (edges).
+//! `seat` (pure) ← `lock` (Redis), `gateway` (payments elsewhere) and `ledger` (Postgres) ← `booking` (use cases) ← `http` and `admin` (edges).
 
 pub mod admin;
 pub mod auth;
@@ -9,6 +9,7 @@ pub mod breaker;
 pub mod cli;
 pub mod config;
 pub mod event;
+pub mod gateway;
 pub mod http;
 pub mod ledger;
 pub mod listener;

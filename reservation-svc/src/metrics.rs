@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 /// Upper bounds of the latency buckets, seconds: from a warm read to the statement time-out.
 const LATENCY_BUCKETS_S: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
@@ -20,6 +22,11 @@ pub struct Metrics {
     cancellations: IntCounterVec,
     tokens_refused: IntCounterVec,
     database_retries: IntCounterVec,
+    gateway_calls: IntCounterVec,
+    gateway_durations: HistogramVec,
+    gateway_settled: IntCounterVec,
+    gateway_debts: IntGauge,
+    gateway_oldest_debt_s: Gauge,
 }
 
 impl Metrics {
@@ -38,6 +45,20 @@ impl Metrics {
         let cancellations = counter("cancellations_total", "Attempts to cancel a reservation.", &["outcome"])?;
         let tokens_refused = counter("queue_tokens_refused_total", "Refused queue tokens.", &["reason"])?;
         let database_retries = counter("db_retries_total", "Transactions run again.", &["reason"])?;
+        let gateway_calls = counter("gateway_calls_total", "Calls of the payment gateway.", &["operation", "outcome"])?;
+        let gateway_settled =
+            counter("gateway_settlements_total", "Attempts to do what is owed to the gateway.", &["owed", "outcome"])?;
+        let gateway_durations = HistogramVec::new(
+            HistogramOpts::new("gateway_call_duration_seconds", "Time to the gateway's answer.")
+                .buckets(LATENCY_BUCKETS_S.to_vec()),
+            &["operation"],
+        )?;
+        registry.register(Box::new(gateway_durations.clone()))?;
+        let gateway_debts = IntGauge::new("gateway_payments_owed", "Payments that owe the gateway something.")?;
+        registry.register(Box::new(gateway_debts.clone()))?;
+        let gateway_oldest_debt_s =
+            Gauge::new("gateway_payments_owed_oldest_seconds", "How long the oldest of them has not moved.")?;
+        registry.register(Box::new(gateway_oldest_debt_s.clone()))?;
         let durations = HistogramVec::new(
             HistogramOpts::new("http_request_duration_seconds", "Time to the answer.")
                 .buckets(LATENCY_BUCKETS_S.to_vec()),
@@ -58,6 +79,11 @@ impl Metrics {
             cancellations,
             tokens_refused,
             database_retries,
+            gateway_calls,
+            gateway_durations,
+            gateway_settled,
+            gateway_debts,
+            gateway_oldest_debt_s,
         })
     }
 
@@ -107,6 +133,25 @@ impl Metrics {
     /// A transaction is run again.
     pub fn database_retry(&self, reason: &str) {
         self.database_retries.with_label_values(&[reason]).inc();
+    }
+
+    /// The gateway was asked: `ok`, `unavailable`, `nonsense` or `skipped` (the breaker is open).
+    pub fn gateway_call(&self, operation: &str, outcome: &str, took: Duration) {
+        self.gateway_calls.with_label_values(&[operation, outcome]).inc();
+        if outcome != "skipped" {
+            self.gateway_durations.with_label_values(&[operation]).observe(took.as_secs_f64());
+        }
+    }
+
+    /// What was owed to the gateway came to this.
+    pub fn gateway_settled(&self, owed: &str, outcome: &str) {
+        self.gateway_settled.with_label_values(&[owed, outcome]).inc();
+    }
+
+    /// How many payments owe the gateway something, and for how long the oldest has.
+    pub fn gateway_debts(&self, owed: i64, oldest_s: f64) {
+        self.gateway_debts.set(owed);
+        self.gateway_oldest_debt_s.set(oldest_s);
     }
 
     /// All of it in the Prometheus text format.

@@ -14,8 +14,12 @@ use crate::auth::jwks::JwksError;
 use crate::auth::queue::QueueGate;
 use crate::auth::users::UserGate;
 use crate::booking::Booking;
+use crate::booking::card::Cards;
+use crate::config::gateway::GatewaySettings;
 use crate::config::secrets::{self, SecretError};
 use crate::config::{Config, UserKeys};
+use crate::gateway::guarded::Guarded;
+use crate::gateway::http::{GatewaySetupError, HttpGateway};
 use crate::http::App;
 use crate::ledger::{Ledger, LedgerError};
 use crate::lock::{LockSetupError, SeatLock};
@@ -60,6 +64,9 @@ pub enum StartError {
         /// Why. Said in the sentence, so not a source: the chain would say it twice.
         cause: std::io::Error,
     },
+    /// The payment gateway can not be spoken to.
+    #[error(transparent)]
+    Gateway(#[from] GatewaySetupError),
     /// Two metrics of one name.
     #[error("metrics")]
     Metrics(#[from] prometheus::Error),
@@ -122,7 +129,8 @@ impl Service {
         }
         background.spawn(tidy(ledger.clone()));
 
-        let booking = Booking::new(ledger.clone(), lock, metrics.clone());
+        let cards = config.gateway.as_ref().map(|settings| cards(settings, &ledger, &metrics)).transpose()?;
+        let booking = Booking::new(ledger.clone(), lock, cards, metrics.clone());
         let app = Arc::new(App {
             booking,
             ledger: ledger.clone(),
@@ -174,6 +182,14 @@ impl Service {
         self.ledger.close().await;
         cut_off
     }
+}
+
+/// Payments by the gateway, for `serve` and for the recovery of `worker`.
+pub(crate) fn cards(settings: &GatewaySettings, ledger: &Ledger, metrics: &Metrics) -> Result<Cards, StartError> {
+    let secret = secrets::text("gateway.secret_file", &settings.secret_file)?;
+    let gateway = HttpGateway::new(&settings.url, &secret)?;
+    let gateway = Arc::new(Guarded::new(gateway, settings.timeout, metrics.clone()));
+    Ok(Cards::new(gateway, ledger.clone(), metrics.clone(), settings.recover_after))
 }
 
 /// A port that is ours.

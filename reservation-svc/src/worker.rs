@@ -7,6 +7,7 @@ pub mod dispatch;
 pub mod expiry;
 pub mod housekeeping;
 pub mod operator;
+pub mod recovery;
 pub mod relay;
 pub mod setup;
 pub mod sink;

@@ -11,6 +11,7 @@ mod binaries;
 pub mod browser;
 pub mod cluster;
 pub mod error;
+pub mod gateway;
 mod inline;
 pub mod origin;
 pub mod ports;

@@ -26,6 +26,7 @@ const RULES: &[(&[&str], &[&str])] = &[
             "waitroom-proxy/src/page.rs",
             "waitroom-proxy/src/page",
             "reservation-svc/src/breaker.rs",
+            "reservation-svc/src/gateway/repair.rs",
             "reservation-svc/src/seat.rs",
         ],
         &["pingora", "redis", "sqlx", "tokio", "axum", "tracing", "SystemTime", "Instant::now", "Utc::now"],
@@ -56,6 +57,8 @@ const RULES: &[(&[&str], &[&str])] = &[
         ],
         &["pingora", "redis", "axum", "sqlx", "edge", "SystemTime", "Instant::now", "Utc::now"],
     ),
+    (&["reservation-svc/src/gateway.rs", "reservation-svc/src/gateway"], &["redis", "sqlx", "axum"]),
+    (&["reservation-svc/src/booking.rs", "reservation-svc/src/booking"], &["redis", "sqlx", "axum"]),
     (&["reservation-svc/src/http.rs", "reservation-svc/src/http"], &["redis", "sqlx"]),
     // The services never import each other, and the load test speaks only HTTP.
     (&["waitroom-proxy/src"], &["reservation_svc", "loadtest", "testbed"]),

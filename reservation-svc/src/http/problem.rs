@@ -60,7 +60,7 @@ impl IntoResponse for Problem {
             StatusCode::SERVICE_UNAVAILABLE => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
-            _ if self.kind == Kind::KeyInProgress => {
+            _ if matches!(self.kind, Kind::KeyInProgress | Kind::PaymentInProgress) => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER);
             }
             _ => {}

@@ -14,12 +14,16 @@ use super::idempotency::key_of;
 use super::openapi::ProblemView;
 use super::paging::Page;
 use super::problem::{Kind, Problem};
-use super::views::{ReservationBody, ReservationView, ReservationsView};
+use super::views::{MethodBody, PaymentBody, ReservationBody, ReservationView, ReservationsView};
 use super::{App, to_the_end};
 use crate::auth::queue::QueueGate;
+use crate::booking::Method;
 use crate::ledger::payments::{CancelAnswer, PayAnswer, PayRequest};
 
-/// Pays for a hold. Paying again for the same hold gives the same reservation and takes nothing.
+/// Longest name of a means of payment accepted.
+const MAX_SOURCE: usize = 255;
+
+/// Pays for a hold, from the wallet or by the payment gateway. Paying again for the same hold gives the same reservation and takes nothing.
 #[utoipa::path(post, path = "/reservations", tag = "booking", request_body = ReservationBody,
     security(("user" = [], "queue_token" = [])),
     params(("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours")),
@@ -28,15 +32,20 @@ use crate::ledger::payments::{CancelAnswer, PayAnswer, PayRequest};
         (status = 401, body = ProblemView, content_type = "application/problem+json",
          description = "/problems/unauthorized"),
         (status = 402, body = ProblemView, content_type = "application/problem+json",
-         description = "/problems/insufficient-balance (with amount and balance)"),
+         description = "/problems/insufficient-balance (with amount and balance), \
+                        /problems/payment-declined (with reason)"),
         (status = 403, body = ProblemView, content_type = "application/problem+json",
          description = "/problems/queue-token-required, /problems/purchase-limit-reached, /problems/unknown-user"),
         (status = 404, body = ProblemView, content_type = "application/problem+json",
          description = "/problems/hold-not-found"),
         (status = 409, body = ProblemView, content_type = "application/problem+json",
-         description = "/problems/hold-expired, /problems/idempotency-key-in-progress"),
+         description = "/problems/hold-expired, /problems/payment-in-progress, /problems/idempotency-key-in-progress"),
         (status = 422, body = ProblemView, content_type = "application/problem+json",
-         description = "/problems/invalid-body, /problems/invalid-idempotency-key, /problems/idempotency-key-reused")))]
+         description = "/problems/invalid-body, /problems/payment-method-unavailable, \
+                        /problems/invalid-idempotency-key, /problems/idempotency-key-reused"),
+        (status = 503, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/gateway-unavailable, /problems/busy, /problems/database-unavailable, \
+                        /problems/keys-unavailable")))]
 pub async fn create(
     State(app): State<Arc<App>>,
     Admitted(session): Admitted,
@@ -53,28 +62,69 @@ pub async fn create(
         max_purchases: app.queue.as_ref().map_or(0, QueueGate::max_purchases),
         key: key_of(&headers, "POST /reservations", &body)?,
     };
-    match to_the_end(async move { app.booking.pay(&request).await }).await? {
+    let method = method_of(body.payment.0)?;
+    match to_the_end(async move { app.booking.pay(&request, &method).await }).await? {
         PayAnswer::Paid { reservation } => {
             Ok((StatusCode::CREATED, Json(ReservationView::from(reservation))).into_response())
         }
-        PayAnswer::HoldUnknown => Err(Problem::new(Kind::HoldNotFound, "The user has no such hold.")),
-        PayAnswer::HoldExpired => {
-            Err(Problem::new(Kind::HoldExpired, "It ran out or was given back; nothing was taken."))
-        }
-        PayAnswer::InsufficientBalance { amount, balance } => Err(Problem::new(
+        refused => Err(refusal(refused)),
+    }
+}
+
+/// What `source` may be is for the gateway to say; that it is short and harmless, for us.
+fn method_of(body: PaymentBody) -> Result<Method, Problem> {
+    let harmless = |source: &String| {
+        (1..=MAX_SOURCE).contains(&source.len()) && source.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    match (body.method, body.source) {
+        (MethodBody::Wallet, None) => Ok(Method::Wallet),
+        (MethodBody::Wallet, Some(_)) => Err(Problem::new(Kind::InvalidBody, "source goes with the method card only.")),
+        (MethodBody::Card, source) if source.as_ref().is_none_or(harmless) => Ok(Method::Card { source }),
+        (MethodBody::Card, _) => Err(Problem::new(
+            Kind::InvalidBody,
+            format!("source is 1 to {MAX_SOURCE} printable ASCII characters without spaces."),
+        )),
+    }
+}
+
+fn refusal(refused: PayAnswer) -> Problem {
+    match refused {
+        // Said by the caller; there is no refusal in it.
+        PayAnswer::Paid { .. } => Problem::internal(),
+        PayAnswer::HoldUnknown => Problem::new(Kind::HoldNotFound, "The user has no such hold."),
+        PayAnswer::HoldExpired => Problem::new(Kind::HoldExpired, "It ran out or was given back; nothing was taken."),
+        PayAnswer::InsufficientBalance { amount, balance } => Problem::new(
             Kind::InsufficientBalance,
             format!("{amount} is to be paid and the wallet holds {balance}; the hold stands."),
         )
         .with("amount", amount)
-        .with("balance", balance)),
+        .with("balance", balance),
         PayAnswer::PurchaseLimit { limit } => {
-            Err(Problem::new(Kind::PurchaseLimitReached, format!("One turn in the queue buys at most {limit} times."))
-                .with("limit", limit))
+            Problem::new(Kind::PurchaseLimitReached, format!("One turn in the queue buys at most {limit} times."))
+                .with("limit", limit)
+        }
+        PayAnswer::PaymentDeclined { reason } => {
+            Problem::new(Kind::PaymentDeclined, "Nothing was taken; the hold stands. Pay in another way.")
+                .with("reason", reason)
+        }
+        PayAnswer::PaymentInProgress => {
+            Problem::new(Kind::PaymentInProgress, "Wait for the other payment to end, or repeat it with its source.")
+        }
+        PayAnswer::PaymentUndone => {
+            Problem::new(Kind::GatewayUnavailable, "It took too long; nothing was taken. Pay again.")
+        }
+        PayAnswer::GatewayUnavailable => Problem::new(
+            Kind::GatewayUnavailable,
+            "Repeat it with the same key and source; nothing is taken twice, and nothing without the seats.",
+        ),
+        PayAnswer::MethodUnavailable => {
+            Problem::new(Kind::PaymentMethodUnavailable, "This service has no payment gateway; pay from the wallet.")
         }
     }
 }
 
-/// Cancels a reservation: its seats are free and its money is back in the wallet at once. Until the evening begins;
+/// Cancels a reservation: its seats are free at once, its money is back in the wallet at once, or goes back the
+/// way that it came. Until the evening begins;
 /// cancelling again gives the same and gives nothing more.
 #[utoipa::path(post, path = "/reservations/{id}/cancel", tag = "booking", security(("user" = [], "queue_token" = [])),
     params(("id" = Uuid, Path, description = "The reservation"),

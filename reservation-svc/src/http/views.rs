@@ -189,6 +189,12 @@ pub struct ReservationBody {
 pub struct PaymentBody {
     /// From where the money comes.
     pub method: MethodBody,
+    /// With `card`: the means of payment, as the gateway's own front end named it. Without: the one that the gateway
+    /// knows the user by. Never a card's number.
+    // Left out when absent: the digest of a request stays what it was before there was such a thing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(min_length = 1, max_length = 255, pattern = "^[!-~]+$")]
+    pub source: Option<String>,
 }
 
 /// Ways to pay.
@@ -197,6 +203,8 @@ pub struct PaymentBody {
 pub enum MethodBody {
     /// The user's wallet.
     Wallet,
+    /// The external payment gateway.
+    Card,
 }
 
 /// Seats that were paid for.

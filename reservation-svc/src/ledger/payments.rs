@@ -95,6 +95,19 @@ pub enum PayAnswer {
         /// At most this many.
         limit: u32,
     },
+    /// The gateway declined; the hold stands.
+    PaymentDeclined {
+        /// Its word for why.
+        reason: Option<String>,
+    },
+    /// The hold is being paid from another source at this moment.
+    PaymentInProgress,
+    /// The attempt took so long that it was given up; nothing was taken.
+    PaymentUndone,
+    /// The gateway does not answer; never said by the ledger.
+    GatewayUnavailable,
+    /// There is no gateway; never said by the ledger.
+    MethodUnavailable,
 }
 
 /// What came of cancelling.
@@ -112,16 +125,17 @@ pub enum CancelAnswer {
     CancellationClosed,
 }
 
+/// The queue session as SQL takes it.
+pub(super) fn session_of(request: &PayRequest) -> Result<Option<Value>, LedgerError> {
+    let session = request.session.as_ref().map(serde_json::to_value).transpose();
+    session.map_err(|error| LedgerError::Broken(error.to_string()))
+}
+
 impl Ledger {
     /// Pays for a hold from the user's wallet: all of it or nothing. One round trip.
     pub async fn pay(&self, request: &PayRequest) -> Result<PayAnswer, LedgerError> {
         let (key, hash) = IdempotencyKey::arguments(request.key.as_ref());
-        let session = request
-            .session
-            .as_ref()
-            .map(serde_json::to_value)
-            .transpose()
-            .map_err(|error| LedgerError::Broken(error.to_string()))?;
+        let session = session_of(request)?;
         let max_purchases = i32::try_from(request.max_purchases).unwrap_or(i32::MAX);
         self.answer(|| {
             sqlx::query_as("SELECT pay_hold($1, $2, $3, $4, $5, $6, $7, $8)")

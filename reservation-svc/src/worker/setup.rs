@@ -10,13 +10,14 @@ use super::consumers::{Consumer, Consumers};
 use super::dispatch::Dispatch;
 use super::expiry::Expiry;
 use super::housekeeping::Housekeeping;
+use super::recovery::Recovery;
 use super::relay::{self, Relay};
 use super::task::Task;
 use super::webhook::Webhook;
 use crate::config::{Config, secrets};
 use crate::ledger::{Ledger, LedgerSettings};
 use crate::metrics::Metrics;
-use crate::serve::StartError;
+use crate::serve::{StartError, cards};
 use crate::ticket::TicketKey;
 
 /// What a worker runs.
@@ -50,6 +51,9 @@ pub(super) async fn parts(config: &Config, ledger: &Ledger, metrics: &Metrics) -
             counter(registry, "webhook_deliveries_total", "Attempts to notify the webhook.", &["outcome"])?;
         let webhook = Webhook::new(ledger.clone(), webhook.settings.clone(), &secret, deliveries);
         tasks.push(Arc::new(webhook.map_err(StartError::Roots)?));
+    }
+    if let Some(gateway) = &config.gateway {
+        tasks.push(Arc::new(Recovery::new(cards(gateway, ledger, metrics)?)));
     }
     Ok(Parts { tasks, listening })
 }

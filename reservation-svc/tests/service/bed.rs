@@ -1,6 +1,6 @@
 //! One service with a seeded database of its own, and the waiting room's keys to make tokens with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use queue_token::{Claims, KeyRing, SigningKey};
@@ -10,12 +10,15 @@ use reservation_svc::ledger::{Ledger, LedgerSettings};
 use reservation_svc::metrics::Metrics;
 use reservation_svc::seat::UserId;
 use reservation_svc::serve::Service;
+use reservation_svc::worker::Worker;
 use secrecy::SecretSlice;
 use sqlx::PgPool;
 use tempfile::TempDir;
+use testbed::gateway::Gateway;
 use testbed::origin::{Origin, Script};
 use testbed::postgres::{self, PrivatePostgres, TestDatabase};
 
+use crate::audit::assert_settled;
 use crate::client::{Answer, Client, Request};
 
 /// Nothing that a test waits for takes this long unless it never comes.
@@ -43,6 +46,15 @@ pub(crate) struct Wishes {
     pub(crate) connections: u32,
     /// Tickets are issued.
     pub(crate) tickets: bool,
+    /// URL and secret of the payment gateway; none unless given.
+    pub(crate) gateway: Option<(String, String)>,
+    /// How long it may take over a call; 5 s unless given.
+    pub(crate) gateway_timeout_ms: Option<u32>,
+}
+
+/// A bed that pays at this gateway.
+pub(crate) fn paying_at(gateway: &Gateway) -> Wishes {
+    Wishes { gateway: Some((gateway.url(), gateway.secret().to_owned())), ..Wishes::default() }
 }
 
 pub(crate) struct Bed {
@@ -52,7 +64,11 @@ pub(crate) struct Bed {
     pub(crate) proxy: Origin,
     pub(crate) ring: KeyRing,
     pub(crate) client: Client,
-    secrets: TempDir,
+    /// The configuration that the service runs with.
+    pub(crate) config: String,
+    /// The section of the gateway in it.
+    gateway: String,
+    pub(crate) secrets: TempDir,
 }
 
 /// A migrated and seeded database in `server`.
@@ -96,11 +112,15 @@ impl Bed {
         } else {
             publish(&proxy, &ring);
         }
+        let gateway = secrets.path().join("gateway.key");
+        std::fs::write(&gateway, wishes.gateway.as_ref().map_or("", |(_, secret)| secret)).unwrap();
         let url = wishes.database_url.clone().unwrap_or_else(|| database.url());
-        let service = Service::start(config(&wishes, &url, &secret, &proxy.url())).await.unwrap();
+        let text = config(&wishes, &url, &secret, &proxy.url());
+        let service = Service::start(parsed(&text)).await.unwrap();
         let pool = PgPool::connect(&database.url()).await.unwrap();
         let client = Client::to(service.addr());
-        Self { service, database, pool, proxy, ring, client, secrets }
+        let gateway = gateway_section(&wishes, &secret);
+        Self { service, database, pool, proxy, ring, client, config: text, gateway, secrets }
     }
 
     /// A request of user `user` who came through the waiting room.
@@ -129,6 +149,20 @@ impl Bed {
         self.as_user(user, "POST", "/reservations").json(&body).send().await
     }
 
+    /// Pays by card, with this source.
+    pub(crate) fn card(&self, user: i64, hold: &str, source: &str) -> Request {
+        let body = serde_json::json!({ "hold_id": hold, "payment": { "method": "card", "source": source } });
+        self.as_user(user, "POST", "/reservations").json(&body)
+    }
+
+    /// The time of every unfinished payment has come: a worker takes them up, until all that is owed is settled.
+    pub(crate) async fn recovered(&self, gateway: &Gateway) {
+        self.sql("UPDATE gateway_payments SET next_try_at = clock_timestamp()").await;
+        let worker = Worker::start(self.worker_config(&self.gateway)).await.unwrap();
+        assert_settled(self, gateway).await;
+        assert_eq!(worker.stop().await, 0);
+    }
+
     /// The first column of the only row, as text.
     pub(crate) async fn sql(&self, sql: &str) -> String {
         self.database.sql(sql).await.unwrap().trim().to_owned()
@@ -153,71 +187,6 @@ impl Bed {
     /// A worker's configuration on this bed's database, with more sections.
     pub(crate) fn worker_config(&self, more: &str) -> Config {
         worker_config(&self.database.url(), more)
-    }
-
-    /// Every invariant that can be seen in the tables: I14, I16, I18, and that money went where seats did.
-    pub(crate) async fn audit(&self) {
-        let checks = [
-            (
-                "seats sold twice",
-                "SELECT count(*) FROM (SELECT FROM reservation_seats GROUP BY schedule_id, seat_id HAVING count(*) > 1) x",
-            ),
-            (
-                "wallets that differ from their ledger",
-                "SELECT count(*) FROM wallets w WHERE balance < 0 OR balance <> (SELECT coalesce(sum(amount), 0) FROM wallet_transactions t WHERE t.wallet_id = w.id)",
-            ),
-            (
-                "reserved seats without a reservation, or the other way",
-                "SELECT count(*) FROM (SELECT id FROM concert_seats WHERE status = 'RESERVED') s FULL JOIN reservation_seats r ON r.seat_id = s.id WHERE s.id IS NULL OR r.seat_id IS NULL",
-            ),
-            (
-                "payments that differ from their seats",
-                "SELECT count(*) FROM payments p WHERE (SELECT CASE WHEN EXISTS (SELECT FROM refunds f WHERE f.payment_id = p.id) THEN 0 ELSE p.amount END) <> (SELECT coalesce(sum(price), 0) FROM reservation_seats s WHERE s.reservation_id = p.reservation_id)",
-            ),
-            (
-                "payments without their ledger line",
-                "SELECT count(*) FROM payments p WHERE 1 <> (SELECT count(*) FROM wallet_transactions t WHERE t.payment_id = p.id AND t.kind = 'payment' AND t.amount = -p.amount)",
-            ),
-            (
-                "paid holds without a payment",
-                "SELECT (SELECT count(*) FROM seat_holds WHERE status IN ('PAID', 'CANCELLED')) - (SELECT count(*) FROM payments)",
-            ),
-            (
-                "refunds without their ledger line, their payment's amount or their cancelled hold, or the other way",
-                "SELECT count(*) FROM refunds f JOIN payments p ON p.id = f.payment_id
-                     JOIN reservations r ON r.id = f.reservation_id AND r.id = p.reservation_id
-                     FULL JOIN (SELECT id FROM seat_holds WHERE status = 'CANCELLED') h ON h.id = r.hold_id
-                     FULL JOIN (SELECT * FROM wallet_transactions WHERE kind = 'refund') t ON t.payment_id = p.id
-                 WHERE f.amount IS DISTINCT FROM p.amount OR t.amount IS DISTINCT FROM f.amount OR h.id IS NULL",
-            ),
-            (
-                "refunds without their events",
-                "SELECT 2 * (SELECT count(*) FROM refunds) - (SELECT count(*) FROM outbox WHERE topic IN ('payment.refunded', 'reservation.cancelled'))",
-            ),
-            (
-                "payments without their event",
-                "SELECT (SELECT count(*) FROM payments) - (SELECT count(*) FROM outbox WHERE topic = 'payment.completed')",
-            ),
-            (
-                "reservations without their event",
-                "SELECT (SELECT count(*) FROM reservations) - (SELECT count(*) FROM outbox WHERE topic = 'reservation.created')",
-            ),
-            (
-                "holds without their event",
-                "SELECT (SELECT count(*) FROM seat_holds) - (SELECT count(*) FROM outbox WHERE topic = 'hold.created')",
-            ),
-            (
-                "expired holds without their event",
-                "SELECT (SELECT count(*) FROM seat_holds WHERE status = 'EXPIRED') - (SELECT count(*) FROM outbox WHERE topic = 'reservation.expired')",
-            ),
-            (
-                "released holds without their event",
-                "SELECT (SELECT count(*) FROM seat_holds WHERE status = 'RELEASED') - (SELECT count(*) FROM outbox WHERE topic = 'hold.released')",
-            ),
-        ];
-        for (what, sql) in checks {
-            assert_eq!(self.sql(sql).await, "0", "{what}");
-        }
     }
 }
 
@@ -259,18 +228,29 @@ pub(crate) fn worker_config(database_url: &str, more: &str) -> Config {
     config::parse(&text, Overrides::default(), Needs::Worker).map_err(|error| error.to_string()).unwrap()
 }
 
-fn config(wishes: &Wishes, database_url: &str, secret: &PathBuf, proxy_url: &str) -> Config {
-    let text = format!(
+fn gateway_section(wishes: &Wishes, secret: &Path) -> String {
+    let Some((url, _)) = &wishes.gateway else { return String::new() };
+    let timeout_ms = wishes.gateway_timeout_ms.unwrap_or(5_000);
+    let secret = secret.with_file_name("gateway.key");
+    format!("[gateway]\nurl = {url:?}\nsecret_file = {secret:?}\ntimeout_ms = {timeout_ms}\n")
+}
+
+fn parsed(text: &str) -> Config {
+    config::parse(text, Overrides::default(), Needs::Everything).map_err(|error| error.to_string()).unwrap()
+}
+
+fn config(wishes: &Wishes, database_url: &str, secret: &PathBuf, proxy_url: &str) -> String {
+    format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
          [database]\nurl = {database_url:?}\nmax_connections = {}\n[redis]\nurl = {:?}\n\
          [queue_token]\naudiences = [{ROOM:?}]\njwks_url = \"{}{JWKS}\"\nmax_purchases = {}\n\
-         [users]\nhs256_secret_file = {secret:?}\n[holds]\n{}\n[tickets]\nkey_file = {:?}\n",
+         [users]\nhs256_secret_file = {secret:?}\n[holds]\n{}\n[tickets]\nkey_file = {:?}\n{}",
         if wishes.connections == 0 { 20 } else { wishes.connections },
         wishes.redis_url,
         proxy_url.trim_end_matches('/'),
         wishes.max_purchases,
         wishes.holds,
         if wishes.tickets { secret.with_file_name("tickets.pem") } else { PathBuf::new() },
-    );
-    config::parse(&text, Overrides::default(), Needs::Everything).map_err(|error| error.to_string()).unwrap()
+        gateway_section(wishes, secret),
+    )
 }

@@ -1,9 +1,13 @@
 //! The service as `main` starts it, on real Postgres and Redis, spoken to over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that can not go on is to say where")]
 
+mod audit;
 mod bed;
 mod best;
 mod cancel;
+mod card;
+mod card_crash;
+mod card_faults;
 mod catalogue;
 mod client;
 mod events;
@@ -15,6 +19,7 @@ mod keys;
 mod money;
 mod page;
 mod payments;
+mod payments_cut;
 mod process;
 mod rules;
 mod sales;

@@ -11,6 +11,8 @@ pub enum Kind {
     Unauthorized,
     /// The wallet does not hold enough.
     InsufficientBalance,
+    /// The gateway declined the payment.
+    PaymentDeclined,
     /// A valid queue token is required.
     QueueTokenRequired,
     /// The user does not exist.
@@ -49,6 +51,8 @@ pub enum Kind {
     CancellationClosed,
     /// The reservation was cancelled.
     ReservationCancelled,
+    /// The hold is being paid from another source.
+    PaymentInProgress,
     /// A request with this Idempotency-Key is in progress.
     KeyInProgress,
     /// The body is too large.
@@ -69,6 +73,8 @@ pub enum Kind {
     InvalidAmount,
     /// The wallet can not hold as much.
     BalanceLimitReached,
+    /// This way to pay is not offered.
+    PaymentMethodUnavailable,
     /// The Idempotency-Key does not fit.
     InvalidIdempotencyKey,
     /// The Idempotency-Key came with another request before.
@@ -79,6 +85,8 @@ pub enum Kind {
     Busy,
     /// The database is not available; try again.
     DatabaseUnavailable,
+    /// The payment gateway does not answer; try again.
+    GatewayUnavailable,
     /// Tokens can not be checked yet; try again.
     KeysUnavailable,
 }
@@ -89,6 +97,7 @@ impl Kind {
         Self::MalformedJson,
         Self::Unauthorized,
         Self::InsufficientBalance,
+        Self::PaymentDeclined,
         Self::QueueTokenRequired,
         Self::UnknownUser,
         Self::PurchaseLimitReached,
@@ -108,6 +117,7 @@ impl Kind {
         Self::HoldPaid,
         Self::CancellationClosed,
         Self::ReservationCancelled,
+        Self::PaymentInProgress,
         Self::KeyInProgress,
         Self::BodyTooLarge,
         Self::UnsupportedMediaType,
@@ -118,11 +128,13 @@ impl Kind {
         Self::SeatLimitReached,
         Self::InvalidAmount,
         Self::BalanceLimitReached,
+        Self::PaymentMethodUnavailable,
         Self::InvalidIdempotencyKey,
         Self::KeyReused,
         Self::Internal,
         Self::Busy,
         Self::DatabaseUnavailable,
+        Self::GatewayUnavailable,
         Self::KeysUnavailable,
     ];
 
@@ -136,6 +148,9 @@ impl Kind {
             }
             Self::InsufficientBalance => {
                 ("/problems/insufficient-balance", StatusCode::PAYMENT_REQUIRED, "The wallet does not hold enough.")
+            }
+            Self::PaymentDeclined => {
+                ("/problems/payment-declined", StatusCode::PAYMENT_REQUIRED, "The payment was declined.")
             }
             Self::QueueTokenRequired => {
                 ("/problems/queue-token-required", StatusCode::FORBIDDEN, "A valid queue token is required.")
@@ -180,6 +195,9 @@ impl Kind {
             Self::ReservationCancelled => {
                 ("/problems/reservation-cancelled", StatusCode::CONFLICT, "The reservation was cancelled.")
             }
+            Self::PaymentInProgress => {
+                ("/problems/payment-in-progress", StatusCode::CONFLICT, "The hold is being paid from another source.")
+            }
             Self::KeyInProgress => (
                 "/problems/idempotency-key-in-progress",
                 StatusCode::CONFLICT,
@@ -214,6 +232,11 @@ impl Kind {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "The wallet can not hold as much.",
             ),
+            Self::PaymentMethodUnavailable => (
+                "/problems/payment-method-unavailable",
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "This way to pay is not offered.",
+            ),
             Self::InvalidIdempotencyKey => (
                 "/problems/invalid-idempotency-key",
                 StatusCode::UNPROCESSABLE_ENTITY,
@@ -236,6 +259,11 @@ impl Kind {
                 "/problems/database-unavailable",
                 StatusCode::SERVICE_UNAVAILABLE,
                 "The database is not available; try again.",
+            ),
+            Self::GatewayUnavailable => (
+                "/problems/gateway-unavailable",
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The payment gateway does not answer; try again.",
             ),
             Self::KeysUnavailable => (
                 "/problems/keys-unavailable",
