@@ -7,6 +7,7 @@ pub mod reader;
 pub mod secrets;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub struct Config {
     pub demo_login: bool,
     /// What one hold may be.
     pub holds: HoldRules,
+    /// Requests a second that a user may send; `None`: any number.
+    pub requests_per_s: Option<NonZeroU32>,
     /// What the worker is to do.
     pub events: EventsSettings,
     /// Who is told of events, outside; `None`: nobody.
@@ -155,6 +158,7 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
         max_seats: reader.whole("holds.max_seats", 4, 1..=100) as usize,
         max_per_user: reader.whole("holds.max_per_user", 8, 1..=10_000),
     };
+    let requests_per_s = NonZeroU32::new(reader.whole("limits.user_requests_per_s", 10, 0..=100_000));
     let events = events::events(reader);
     let webhook = events::webhook(reader);
     let ticket_key_file = events::tickets(reader);
@@ -168,6 +172,7 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
         users,
         demo_login,
         holds,
+        requests_per_s,
         events,
         webhook,
         ticket_key_file,
@@ -260,6 +265,7 @@ mod tests {
         assert_eq!((config.holds.ttl.as_secs(), config.holds.max_seats, config.holds.max_per_user), (300, 4, 8));
         assert_eq!(config.database.max_connections, 20);
         assert!(config.redis_url.is_none());
+        assert_eq!(config.requests_per_s.map(NonZeroU32::get), Some(10));
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod demo;
 pub mod holds;
 pub mod idempotency;
+mod limits;
 pub mod object;
 pub mod openapi;
 pub mod page;
@@ -36,6 +37,7 @@ use crate::auth::users::UserGate;
 use crate::booking::{Booking, HoldRules};
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
+use crate::quota::Quota;
 use crate::ticket::TicketKey;
 use problem::{Kind, Problem};
 
@@ -58,6 +60,10 @@ pub struct App {
     pub tickets: Option<TicketKey>,
     /// What one hold may be.
     pub holds: HoldRules,
+    /// How many requests a user may send; `None`: any number.
+    pub quota: Option<Quota>,
+    /// What the times of `quota` count from.
+    pub started: Instant,
     /// Counters.
     pub metrics: Metrics,
 }
@@ -90,6 +96,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(RequestBodyTimeoutLayer::new(BODY_LIMIT))
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(after_panic))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), limits::tell))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), count))
         .with_state(app)
 }

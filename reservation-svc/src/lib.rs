@@ -15,6 +15,7 @@ pub mod ledger;
 pub mod listener;
 pub mod lock;
 pub mod metrics;
+pub mod quota;
 pub mod seat;
 pub mod serve;
 pub mod ticket;

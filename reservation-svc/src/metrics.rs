@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use prometheus::{
-    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// Upper bounds of the latency buckets, seconds: from a warm read to the statement time-out.
@@ -22,6 +23,7 @@ pub struct Metrics {
     cancellations: IntCounterVec,
     tokens_refused: IntCounterVec,
     database_retries: IntCounterVec,
+    rate_limited: IntCounter,
     gateway_calls: IntCounterVec,
     gateway_durations: HistogramVec,
     gateway_settled: IntCounterVec,
@@ -45,6 +47,8 @@ impl Metrics {
         let cancellations = counter("cancellations_total", "Attempts to cancel a reservation.", &["outcome"])?;
         let tokens_refused = counter("queue_tokens_refused_total", "Refused queue tokens.", &["reason"])?;
         let database_retries = counter("db_retries_total", "Transactions run again.", &["reason"])?;
+        let rate_limited = IntCounter::new("http_rate_limited_total", "Requests refused because of the limit a user.")?;
+        registry.register(Box::new(rate_limited.clone()))?;
         let gateway_calls = counter("gateway_calls_total", "Calls of the payment gateway.", &["operation", "outcome"])?;
         let gateway_settled =
             counter("gateway_settlements_total", "Attempts to do what is owed to the gateway.", &["owed", "outcome"])?;
@@ -79,6 +83,7 @@ impl Metrics {
             cancellations,
             tokens_refused,
             database_retries,
+            rate_limited,
             gateway_calls,
             gateway_durations,
             gateway_settled,
@@ -133,6 +138,11 @@ impl Metrics {
     /// A transaction is run again.
     pub fn database_retry(&self, reason: &str) {
         self.database_retries.with_label_values(&[reason]).inc();
+    }
+
+    /// A user sent more requests than they may.
+    pub fn rate_limited(&self) {
+        self.rate_limited.inc();
     }
 
     /// The gateway was asked: `ok`, `unavailable`, `nonsense` or `skipped` (the breaker is open).

@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use crate::auth::demo::{DEMO_USERS, DemoLogin};
 use crate::auth::jwks::JwksError;
@@ -24,6 +25,7 @@ use crate::http::App;
 use crate::ledger::{Ledger, LedgerError};
 use crate::lock::{LockSetupError, SeatLock};
 use crate::metrics::Metrics;
+use crate::quota::Quota;
 use crate::ticket::{TicketKey, TicketKeyError};
 use crate::{admin, http, listener};
 
@@ -139,6 +141,8 @@ impl Service {
             demo,
             tickets,
             holds: config.holds,
+            quota: config.requests_per_s.map(Quota::new),
+            started: Instant::now(),
             metrics,
         });
         Ok(Self::serve(app, public, admin, background))

@@ -27,6 +27,7 @@ const RULES: &[(&[&str], &[&str])] = &[
             "waitroom-proxy/src/page",
             "reservation-svc/src/breaker.rs",
             "reservation-svc/src/gateway/repair.rs",
+            "reservation-svc/src/quota.rs",
             "reservation-svc/src/seat.rs",
         ],
         &["pingora", "redis", "sqlx", "tokio", "axum", "tracing", "SystemTime", "Instant::now", "Utc::now"],

@@ -7,8 +7,8 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, header};
 
-use super::App;
 use super::problem::{Kind, Problem};
+use super::{App, limits};
 use crate::auth::AuthError;
 use crate::ledger::payments::QueueSession;
 use crate::seat::UserId;
@@ -25,7 +25,7 @@ impl FromRequestParts<Arc<App>> for User {
         let refused = || Problem::new(Kind::Unauthorized, "Send Authorization: Bearer and the user's token.");
         let token = only(&parts.headers, &header::AUTHORIZATION).and_then(bearer).ok_or_else(refused)?;
         match app.users.check(token, now_s()).await {
-            Ok(user) => Ok(Self(user)),
+            Ok(user) => limits::admit(app, &parts.extensions, user).map(|()| Self(user)),
             Err(error) => {
                 tracing::debug!(%error, "user token");
                 Err(error.into_problem(refused()))

@@ -93,12 +93,20 @@ impl Modify for EverywhereProblems {
             for operation in operations.into_iter().flatten() {
                 Self::add(operation, Self::ALWAYS);
                 Self::add(operation, &[("405", &[Kind::MethodNotAllowed])]);
+                if of_a_user(operation) {
+                    Self::add(operation, &[("429", &[Kind::TooManyRequests])]);
+                }
                 if operation.request_body.is_some() {
                     Self::add(operation, Self::WITH_BODY);
                 }
             }
         }
     }
+}
+
+/// Whether a user's token is asked for.
+fn of_a_user(operation: &Operation) -> bool {
+    serde_json::to_string(&operation.security).is_ok_and(|text| text.contains("\"user\""))
 }
 
 fn answer(kinds: &[Kind]) -> Response {

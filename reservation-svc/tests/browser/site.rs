@@ -140,7 +140,7 @@ async fn service(folder: &Scratch, database: &str, visitors: SocketAddr, users: 
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n[database]\nurl = {database:?}\n\
          [queue_token]\naudiences = [\"concert\"]\njwks_url = \"http://{visitors}/.well-known/jwks.json\"\n\
-         [users]\nhs256_secret_file = {secret:?}\n{users}\n"
+         [limits]\nuser_requests_per_s = 0\n[users]\nhs256_secret_file = {secret:?}\n{users}\n"
     );
     let config = config::parse(&text, Overrides::default(), Needs::Everything).map_err(|error| error.to_string());
     Service::start(config.unwrap()).await.unwrap()

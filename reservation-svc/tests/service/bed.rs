@@ -46,6 +46,10 @@ pub(crate) struct Wishes {
     pub(crate) connections: u32,
     /// Tickets are issued.
     pub(crate) tickets: bool,
+    /// Requests a second that a user may send; any number unless given.
+    pub(crate) requests_per_s: u32,
+    /// Users come with tokens of an issuer whose keys are at this path of the proxy.
+    pub(crate) users_jwks: Option<&'static str>,
     /// URL and secret of the payment gateway; none unless given.
     pub(crate) gateway: Option<(String, String)>,
     /// How long it may take over a call; 5 s unless given.
@@ -240,15 +244,22 @@ fn parsed(text: &str) -> Config {
 }
 
 fn config(wishes: &Wishes, database_url: &str, secret: &PathBuf, proxy_url: &str) -> String {
+    let proxy_url = proxy_url.trim_end_matches('/');
+    let users = match wishes.users_jwks {
+        Some(path) => format!("jwks_url = \"{proxy_url}{path}\""),
+        None => format!("hs256_secret_file = {secret:?}"),
+    };
     format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
          [database]\nurl = {database_url:?}\nmax_connections = {}\n[redis]\nurl = {:?}\n\
          [queue_token]\naudiences = [{ROOM:?}]\njwks_url = \"{}{JWKS}\"\nmax_purchases = {}\n\
-         [users]\nhs256_secret_file = {secret:?}\n[holds]\n{}\n[tickets]\nkey_file = {:?}\n{}",
+         [limits]\nuser_requests_per_s = {}\n[users]\n{}\n[holds]\n{}\n[tickets]\nkey_file = {:?}\n{}",
         if wishes.connections == 0 { 20 } else { wishes.connections },
         wishes.redis_url,
-        proxy_url.trim_end_matches('/'),
+        proxy_url,
         wishes.max_purchases,
+        wishes.requests_per_s,
+        users,
         wishes.holds,
         if wishes.tickets { secret.with_file_name("tickets.pem") } else { PathBuf::new() },
         gateway_section(wishes, secret),

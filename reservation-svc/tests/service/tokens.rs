@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use queue_token::{Claims, KeyRing, SigningKey};
+use reservation_svc::auth::queue::{QueueGate, QueueGateSettings};
 use serde_json::json;
 use testbed::wait;
 
@@ -119,6 +120,30 @@ async fn a_rotated_key_is_fetched_when_its_kid_is_first_seen() {
         .await
         .unwrap();
     assert_eq!(map_with(&bed, &bed.token("v1")).await.status, 403, "the old key is withdrawn");
+}
+
+#[tokio::test]
+async fn a_token_that_is_remembered_lives_no_longer_for_it() {
+    let bed = Bed::start().await;
+    let settings = QueueGateSettings {
+        issuer: bed::ISSUER.to_owned(),
+        audiences: vec![bed::ROOM.to_owned()],
+        jwks_url: format!("{}/.well-known/jwks.json", bed.proxy.url()),
+        max_purchases: 0,
+    };
+    let gate = QueueGate::new(settings).unwrap();
+    let (token, now) = (bed.token("v1"), bed::now_s());
+    let expires = bed::claims("v1").exp;
+    let first = gate.check(&token, now).await.unwrap();
+    assert_eq!(gate.check(&token, now + 1).await.unwrap(), first);
+    assert!(gate.check(&token, expires + 60).await.is_err(), "expired");
+    assert!(gate.check(&token, now).await.is_ok());
+    assert!(gate.check(&format!("{token}x"), now).await.is_err());
+    // The key is withdrawn: what it signed goes with it.
+    let rotated = KeyRing::new(vec![SigningKey::generate_ed25519("k2").unwrap()]).unwrap();
+    bed::publish(&bed.proxy, &rotated);
+    gate.keys().refresh(std::time::Duration::ZERO).await;
+    assert!(gate.check(&token, now).await.is_err(), "withdrawn");
 }
 
 #[tokio::test]

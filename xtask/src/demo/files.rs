@@ -124,6 +124,10 @@ issuer = "waitroom"
 audiences = ["concert"]
 jwks_url = "http://{visitors}/.well-known/jwks.json"
 
+[limits]
+# Several of the crowd may act for one user at the same time.
+user_requests_per_s = 0
+
 [users]
 hs256_secret_file = {users_key:?}
 # Whoever opens the page becomes one of the users 901 to 1000; the crowd are the others.

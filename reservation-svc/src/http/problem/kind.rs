@@ -79,6 +79,8 @@ pub enum Kind {
     InvalidIdempotencyKey,
     /// The Idempotency-Key came with another request before.
     KeyReused,
+    /// The user sent too many requests.
+    TooManyRequests,
     /// Something went wrong on our side.
     Internal,
     /// Others have the same rows locked; try again.
@@ -131,6 +133,7 @@ impl Kind {
         Self::PaymentMethodUnavailable,
         Self::InvalidIdempotencyKey,
         Self::KeyReused,
+        Self::TooManyRequests,
         Self::Internal,
         Self::Busy,
         Self::DatabaseUnavailable,
@@ -247,6 +250,9 @@ impl Kind {
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "The Idempotency-Key came with another request before.",
             ),
+            Self::TooManyRequests => {
+                ("/problems/too-many-requests", StatusCode::TOO_MANY_REQUESTS, "Too many requests of one user.")
+            }
             Self::Internal => {
                 ("/problems/internal", StatusCode::INTERNAL_SERVER_ERROR, "Something went wrong on our side.")
             }
