@@ -142,7 +142,7 @@ async fn at_a_rate(visitors: u64, per_s: f64, line: &Line, tally: &Shared) -> Re
         let (line, tally) = (line.clone(), tally.clone());
         tally.borrow_mut().note_lag(due.elapsed());
         newcomers.push(spawn_local(async move {
-            let mut wire = Wire::to(line.addr);
+            let mut wire = Wire::of_visitor(line.addr, number);
             settle(newcomer(&line, &mut wire, &tally).await, &tally);
         }));
     }
@@ -194,7 +194,7 @@ async fn stand(line: Line, place: Place, tally: Shared) {
     let mut wire = Wire::to(line.addr);
     let mut poll_after = place.poll_after;
     loop {
-        tokio::time::sleep(poll_after).await;
+        wire.rest(poll_after).await;
         let began = Instant::now();
         let polled = poll(&line, &mut wire, Some(&place.ticket), &tally).await;
         let mut tally = tally.borrow_mut();

@@ -1,12 +1,12 @@
 //! One HTTP/1.1 connection: writes ready-made requests, reads answers with a length. No redirects, no chunks.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 /// A request that takes longer has failed.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -17,6 +17,8 @@ const LONGEST_HEAD: usize = 16 * 1024;
 /// A kept connection, made on first use and again when the other side has closed it.
 pub(crate) struct Wire {
     addr: SocketAddr,
+    /// Where it comes from; `None`: as the system likes.
+    source: Option<IpAddr>,
     stream: Option<TcpStream>,
     buffer: Vec<u8>,
 }
@@ -37,7 +39,31 @@ pub(crate) fn get(addr: SocketAddr, path: &str, headers: &str) -> Vec<u8> {
 
 impl Wire {
     pub(crate) fn to(addr: SocketAddr) -> Self {
-        Self { addr, stream: None, buffer: Vec::with_capacity(4096) }
+        Self { addr, source: None, stream: None, buffer: Vec::with_capacity(4096) }
+    }
+
+    /// One of many visitors, each of whom has one of 250 loopback addresses. Tens of thousands of connections from
+    /// one address would cost the system more for finding free ports than for all that is measured.
+    pub(crate) fn of_visitor(addr: SocketAddr, number: u64) -> Self {
+        let last = u8::try_from(number % 250).unwrap_or(0) + 1;
+        let source = addr.ip().is_loopback().then_some(Ipv4Addr::new(127, 0, 1, last).into());
+        Self { source, ..Self::to(addr) }
+    }
+
+    async fn connect(&self) -> Result<TcpStream> {
+        let stream = match self.source {
+            Some(source) => {
+                let socket = TcpSocket::new_v4()?;
+                // Without it a port that was used a moment ago is not given out again.
+                socket.set_reuseaddr(true)?;
+                socket.bind((source, 0).into()).context("binding")?;
+                socket.connect(self.addr).await
+            }
+            None => TcpStream::connect(self.addr).await,
+        };
+        let stream = stream.context("connecting")?;
+        stream.set_nodelay(true)?;
+        Ok(stream)
     }
 
     /// Whether the connection is there, as far as this side knows.
@@ -62,11 +88,7 @@ impl Wire {
         self.buffer.clear();
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
-            None => {
-                let stream = TcpStream::connect(self.addr).await.context("connecting")?;
-                stream.set_nodelay(true)?;
-                stream
-            }
+            None => self.connect().await?,
         };
         stream.write_all(request).await?;
         let end = loop {
@@ -89,7 +111,7 @@ impl Wire {
 
     /// Sends a request and returns when the first bytes of the answer are there; what follows stays unread.
     pub(crate) async fn begin(&mut self, request: &[u8]) -> Result<()> {
-        let stream = TcpStream::connect(self.addr).await.context("connecting")?;
+        let stream = self.connect().await?;
         let stream = self.stream.insert(stream);
         stream.write_all(request).await?;
         self.buffer.clear();
@@ -99,6 +121,18 @@ impl Wire {
         ensure!(line.starts_with("HTTP/1.1 200"), "{}", line.lines().next().unwrap_or_default());
         self.buffer = Vec::new();
         Ok(())
+    }
+
+    /// Lets time pass, and closes the connection when the other side does, as browsers do.
+    pub(crate) async fn rest(&mut self, time: Duration) {
+        let end = Instant::now() + time;
+        while let Some(stream) = &self.stream {
+            match timeout_at(end, stream.readable()).await {
+                Ok(_) => _ = self.still_open(),
+                Err(_) => return,
+            }
+        }
+        sleep_until(end).await;
     }
 
     /// Whether the other side has kept it open. Takes what has been sent meanwhile.

@@ -43,7 +43,9 @@ struct Kept {
 
 pub(super) async fn measure(profile: Profile, book: &mut Book) -> Result<()> {
     run(profile, book, 1, 20_000.0, 20).await?;
-    run(profile, book, 4, 1_000.0, 60).await
+    run(profile, book, 4, 1_000.0, 60).await?;
+    // A small site: its burst is a dozen, so a late tick costs turns here first.
+    run(profile, book, 2, 50.0, 20).await
 }
 
 async fn run(profile: Profile, book: &mut Book, nodes: usize, rate: f64, seconds: u64) -> Result<()> {
@@ -58,13 +60,15 @@ async fn run(profile: Profile, book: &mut Book, nodes: usize, rate: f64, seconds
     bed.without_nodes();
     let kept = Kept::of(&ticks).with_context(|| format!("too few ticks to judge: {}", ticks.len()))?;
     let burst = (rate / 4.0).max(2.0);
+    // A turn is given whole: over a thousand turns one more or less is as much as may be off.
+    let aim = if rate * seconds as f64 > 10_000.0 { Aim::AtMost(OFF_PERCENT) } else { Aim::None };
     let off = (kept.per_s / rate - 1.0) * 100.0;
     let who = if nodes == 1 { "one node".to_owned() } else { format!("{nodes} nodes") };
     book.note(Row {
         what: format!("admissions at {}/s, {who}: off the rate by", number(rate)),
         value: off.abs(),
         unit: "%",
-        aim: Aim::AtMost(OFF_PERCENT),
+        aim,
         beside: format!(
             "{:.2}/s over {:.2} s, {} ticks with turns, after the first burst",
             kept.per_s, kept.over_s, kept.ticks
