@@ -8,9 +8,10 @@ use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use http::header::HeaderValue;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
 use pingora::proxy::{FailToProxy, ProxyHttp, Session};
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorType, OrErr as _, Result};
 
 use crate::classify::{Refusal, RouteKind, RoutingTable};
 
@@ -21,6 +22,7 @@ pub mod events;
 mod failure;
 pub mod forward;
 pub mod gate;
+pub mod news;
 pub mod problem;
 pub mod refuse;
 pub mod request;
@@ -33,9 +35,11 @@ pub use crate::{mint, reception};
 
 use crate::renewal;
 use answer::Answer;
-use forward::{ClientNews, ClientSide};
+use forward::ClientSide;
+use news::ClientNews;
 use problem::ProblemKind;
 use reception::{Counter, Held, Reception};
+use request::RequestId;
 use site::{Site, SiteRoom};
 
 /// How long an unused connection of an admitted visitor is kept.
@@ -83,7 +87,7 @@ pub struct Ctx {
     room: Option<usize>,
     outcome: Outcome,
     began: Instant,
-    request_id: String,
+    request_id: RequestId,
     peer: Option<IpAddr>,
     /// Session and token that go upstream.
     admitted: Option<mint::Minted>,
@@ -143,7 +147,14 @@ impl Edge {
         }
     }
 
-    async fn receive(&self, session: &mut Session, ctx: &mut Ctx, index: usize, kind: RouteKind) -> Result<bool> {
+    async fn receive(
+        &self,
+        session: &mut Session,
+        ctx: &mut Ctx,
+        index: usize,
+        kind: RouteKind,
+        now_ms: u64,
+    ) -> Result<bool> {
         let site = ctx.site.clone();
         let site_room = &site.rooms[index];
         let parts = session.req_header();
@@ -156,7 +167,6 @@ impl Edge {
             ctx.outcome = Outcome::Open;
             return Ok(false);
         }
-        let now_ms = (self.clock)();
         let shown = site_room.cookies.read(&parts.headers);
         ctx.by_header = shown.by_header();
         ctx.unknown = !shown.any();
@@ -218,7 +228,7 @@ impl ProxyHttp for Edge {
             room: None,
             outcome: Outcome::default(),
             began: Instant::now(),
-            request_id: request::hex(rand::random()),
+            request_id: RequestId::new(rand::random()),
             peer: None,
             admitted: None,
             news: false,
@@ -229,6 +239,9 @@ impl ProxyHttp for Edge {
             tunnel: None,
         }
     }
+
+    /// None: Pingora would make one for every request, and nothing is compressed here.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut Ctx) -> Result<bool> {
         Self::prepare(session, ctx);
@@ -246,6 +259,8 @@ impl ProxyHttp for Edge {
         if let Err(refusal) = as_path(session) {
             return self.refuse(session, ProblemKind::BadRequest, Some(&refusal)).await;
         }
+        // A path is what survives this, and a path is what it is now.
+        forward::plainly(session.req_header_mut(), |_| ());
         let site = ctx.site.clone();
         let now_ms = (self.clock)();
         if let Some(answered) = desk::reserved(&site, session, now_ms).await {
@@ -268,7 +283,7 @@ impl ProxyHttp for Edge {
             }
         };
         ctx.room = Some(index);
-        self.receive(session, ctx, index, kind).await
+        self.receive(session, ctx, index, kind, now_ms).await
     }
 
     async fn upstream_peer(&self, session: &mut Session, ctx: &mut Ctx) -> Result<Box<HttpPeer>> {
@@ -292,7 +307,8 @@ impl ProxyHttp for Edge {
             fixed_host: room.upstreams.fixed_host(),
             token: ctx.admitted.as_ref().map(|minted| minted.token.as_ref()),
         };
-        forward::dress_request(upstream, &client)
+        let dressed = forward::plainly(upstream, |parts| forward::dress_request(parts, &client));
+        dressed.or_err(ErrorType::InternalError, "a field for the upstream can't be written")
     }
 
     async fn response_filter(&self, session: &mut Session, response: &mut ResponseHeader, ctx: &mut Ctx) -> Result<()> {
@@ -302,7 +318,7 @@ impl ProxyHttp for Edge {
         }
         let Some(room) = ctx.room.and_then(|index| ctx.site.rooms.get(index)) else { return Ok(()) };
         let mut cookies = Vec::new();
-        let ends = forward::take_session_end(response);
+        let ends = news::take_session_end(response);
         let mut token = None;
         if let Some(minted) = &ctx.admitted {
             if ends {
@@ -319,7 +335,7 @@ impl ProxyHttp for Edge {
             }
         }
         let news = ClientNews { token, cookies: &cookies, origin: ctx.origin.as_ref(), request_id: &ctx.request_id };
-        forward::dress_response(response, &news)
+        news::dress_response(response, &news)
     }
 
     fn fail_to_connect(
@@ -352,7 +368,7 @@ impl ProxyHttp for Edge {
         connection::request_is_over();
         let status = session.response_written().map_or(0, |response| response.status.as_u16());
         if let Some(error) = error {
-            tracing::debug!(%error, request_id = ctx.request_id, status, "a request failed");
+            tracing::debug!(%error, request_id = ctx.request_id.as_str(), status, "a request failed");
         }
         self.observer.answered(ctx.room, ctx.outcome, status, ctx.began.elapsed());
     }

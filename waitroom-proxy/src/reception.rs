@@ -203,7 +203,6 @@ impl Counter<'_> {
         let epoch = self.room.view().epoch;
         let began_s = self.mint.began(self.room.name().as_str(), epoch, seq, now_s, settings.session_max.as_secs());
         let lasts = if provisional { PROVISIONAL } else { settings.session_ttl };
-        self.room.note_session();
         let session = Session {
             epoch,
             vid,

@@ -88,8 +88,6 @@ pub struct Room {
     beats: Beats,
     /// Event streams open here.
     streams: AtomicUsize,
-    /// Sessions that began here, for the metrics.
-    sessions_begun: AtomicU64,
 }
 
 /// One open event stream.
@@ -152,7 +150,6 @@ impl Room {
             entered: AtomicU64::new(0),
             beats: Beats::default(),
             streams: AtomicUsize::new(0),
-            sessions_begun: AtomicU64::new(0),
         });
         let work = RoomWork {
             room: room.clone(),
@@ -300,17 +297,6 @@ impl Room {
             0 => None,
             since => Some(Duration::from_millis(now_ms.saturating_sub(since))),
         }
-    }
-
-    /// Sessions that began at this node.
-    #[must_use]
-    pub fn sessions_begun(&self) -> u64 {
-        self.sessions_begun.load(Ordering::Relaxed)
-    }
-
-    /// Counts a session that began here.
-    pub fn note_session(&self) {
-        self.sessions_begun.fetch_add(1, Ordering::Relaxed);
     }
 
     fn may_enter(&self, second: u64, most: u64) -> bool {

@@ -1,26 +1,22 @@
-//! Fields of a forwarded request and of its response. What a client sends is hostile until checked.
+//! Fields of a request on its way to the upstream. What a client sends is hostile until checked.
 
 use std::net::IpAddr;
 
-use http::header::{
-    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL,
-    COOKIE, HOST, HeaderName, HeaderValue, SET_COOKIE, VARY,
-};
-use pingora::Result;
-use pingora::http::{RequestHeader, ResponseHeader};
+use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue};
+use http::request::Parts;
+use pingora::http::RequestHeader;
 
-use super::answer::EXPOSED;
-use super::request;
+use super::request::{self, RequestId};
 use crate::credentials::{self, TOKEN_HEADER};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-/// Names a request in everybody's logs.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-/// By which the upstream ends a session.
-const QUEUE_SESSION: HeaderName = HeaderName::from_static("x-queue-session");
+
+/// Fields that a request may get here.
+const MOST_ADDED: usize = 7;
 
 /// What is known of the client's side.
 #[derive(Clone, Debug)]
@@ -30,72 +26,118 @@ pub struct ClientSide<'c> {
     /// Whether its `X-Forwarded-*` is believed.
     pub trusted: bool,
     /// Id of the request.
-    pub request_id: &'c str,
+    pub request_id: &'c RequestId,
     /// `Host` for the upstream, when it is not the visitor's.
     pub fixed_host: Option<&'c str>,
     /// The queue token, on protected paths.
     pub token: Option<&'c str>,
 }
 
+/// Changes a header as what it is without Pingora: names in lower case. Pingora keeps the case of every name in a
+/// second map beside the first, and to add six fields to both costs more than everything else here.
+pub fn plainly<T>(header: &mut RequestHeader, change: impl FnOnce(&mut Parts) -> T) -> T {
+    let nothing = RequestHeader::from(http::Request::new(()).into_parts().0);
+    let mut parts = Parts::from(std::mem::replace(header, nothing));
+    let changed = change(&mut parts);
+    *header = RequestHeader::from(parts);
+    changed
+}
+
 /// Strips what a client must not send, then adds what the upstream is promised.
 ///
 /// # Errors
 /// When a value can't be written as a field.
-pub fn dress_request(upstream: &mut RequestHeader, client: &ClientSide<'_>) -> Result<()> {
-    let before = Believed::read(upstream, client.trusted);
-    let visitor_host = request::host(upstream).map(ToOwned::to_owned);
+pub fn dress_request(upstream: &mut Parts, client: &ClientSide<'_>) -> Result<(), InvalidHeaderValue> {
+    let before = Believed::read(&upstream.headers, client.trusted);
+    let visitor_host = match upstream.headers.get(HOST) {
+        Some(host) => Some(host.clone()),
+        None => upstream.uri.authority().map(|host| HeaderValue::from_str(host.as_str())).transpose()?,
+    };
+    let headers = &mut upstream.headers;
     let hostile: Vec<HeaderName> =
-        upstream.headers.keys().filter(|name| request::is_ours_to_set(name.as_str())).cloned().collect();
+        headers.keys().filter(|name| request::is_ours_to_set(name.as_str())).cloned().collect();
     for name in &hostile {
-        upstream.remove_header(name);
+        headers.remove(name);
     }
-    match credentials::without_ours(&upstream.headers) {
-        Some(Some(kept)) => upstream.insert_header(COOKIE, kept)?,
-        Some(None) => drop(upstream.remove_header(&COOKIE)),
+    headers.reserve(MOST_ADDED);
+    match credentials::without_ours(headers) {
+        Some(Some(kept)) => drop(headers.insert(COOKIE, kept)),
+        Some(None) => drop(headers.remove(COOKIE)),
         None => {}
     }
     if let Some(address) = client.address {
-        let address = address.to_canonical();
-        let chain = before.chain.map_or_else(|| address.to_string(), |chain| format!("{chain}, {address}"));
-        upstream.insert_header(FORWARDED_FOR, chain)?;
+        headers.insert(FORWARDED_FOR, chain(before.chain, address.to_canonical())?);
     }
-    upstream.insert_header(FORWARDED_PROTO, before.proto.as_deref().unwrap_or("http"))?;
-    if let Some(host) = before.host.as_deref().or(visitor_host.as_deref()) {
-        upstream.insert_header(FORWARDED_HOST, host)?;
+    headers.insert(FORWARDED_PROTO, before.proto.unwrap_or(HeaderValue::from_static("http")));
+    if let Some(host) = before.host.or(visitor_host) {
+        headers.insert(FORWARDED_HOST, host);
     }
-    upstream.insert_header(REQUEST_ID, before.request_id.as_deref().unwrap_or(client.request_id))?;
-    if !upstream.headers.contains_key(TRACEPARENT) {
-        // Version 00, our request's id as the trace, its first half as the parent, not sampled
-        // (W3C Trace Context, section 3.2).
-        let id = client.request_id;
-        upstream.insert_header(TRACEPARENT, format!("00-{id}-{}-00", &id[..id.len().min(16)]))?;
+    let id = client.request_id.as_str();
+    headers.insert(REQUEST_ID, before.request_id.map_or_else(|| HeaderValue::from_str(id), Ok)?);
+    if !headers.contains_key(TRACEPARENT) {
+        headers.insert(TRACEPARENT, traceparent(id)?);
     }
     if let Some(host) = client.fixed_host {
-        upstream.insert_header(HOST, host)?;
+        headers.insert(HOST, HeaderValue::from_str(host)?);
     }
     if let Some(token) = client.token {
-        upstream.insert_header("X-QUEUE-TOKEN", token)?;
+        headers.insert(TOKEN_HEADER, HeaderValue::from_str(token)?);
     }
     Ok(())
+}
+
+/// The addresses that a trusted proxy told, and this one.
+fn chain(before: Option<String>, address: IpAddr) -> Result<HeaderValue, InvalidHeaderValue> {
+    match (before, address) {
+        (Some(chain), _) => HeaderValue::from_str(&format!("{chain}, {address}")),
+        // By hand: the way of an address through the formatter costs as much as all other fields together.
+        (None, IpAddr::V4(address)) => {
+            let mut text = Vec::with_capacity("255.255.255.255".len());
+            for (place, octet) in address.octets().into_iter().enumerate() {
+                if place > 0 {
+                    text.push(b'.');
+                }
+                digits(octet, &mut text);
+            }
+            HeaderValue::from_bytes(&text)
+        }
+        (None, address) => HeaderValue::from_str(&address.to_string()),
+    }
+}
+
+fn digits(octet: u8, text: &mut Vec<u8>) {
+    if octet >= 100 {
+        text.push(b'0' + octet / 100);
+    }
+    if octet >= 10 {
+        text.push(b'0' + octet / 10 % 10);
+    }
+    text.push(b'0' + octet % 10);
+}
+
+/// Version 00, our request's id as the trace, its first half as the parent, not sampled (W3C Trace Context,
+/// section 3.2).
+fn traceparent(id: &str) -> Result<HeaderValue, InvalidHeaderValue> {
+    let parent = id.get(..16).unwrap_or(id);
+    HeaderValue::from_str(&["00-", id, "-", parent, "-00"].concat())
 }
 
 /// What a trusted proxy in front said.
 #[derive(Default)]
 struct Believed {
     chain: Option<String>,
-    proto: Option<String>,
-    host: Option<String>,
-    request_id: Option<String>,
+    proto: Option<HeaderValue>,
+    host: Option<HeaderValue>,
+    request_id: Option<HeaderValue>,
 }
 
 impl Believed {
-    fn read(request: &RequestHeader, trusted: bool) -> Self {
+    fn read(headers: &HeaderMap, trusted: bool) -> Self {
         if !trusted {
             return Self::default();
         }
-        let one = |name: &HeaderName| request::text(&request.headers, name).map(ToOwned::to_owned);
-        let chain: Vec<&str> =
-            request.headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
+        let one = |name: &HeaderName| headers.get(name).filter(|value| value.to_str().is_ok()).cloned();
+        let chain: Vec<&str> = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok()).collect();
         Self {
             chain: (!chain.is_empty()).then(|| chain.join(", ")),
             proto: one(&FORWARDED_PROTO),
@@ -105,74 +147,23 @@ impl Believed {
     }
 }
 
-/// News for the client on a forwarded response.
-#[derive(Clone, Debug, Default)]
-pub struct ClientNews<'n> {
-    /// A new token, for a client that carries it in a header.
-    pub token: Option<&'n str>,
-    /// Cookies to set or clear.
-    pub cookies: &'n [String],
-    /// The allowed origin of a front end elsewhere.
-    pub origin: Option<&'n HeaderValue>,
-    /// Id of the request.
-    pub request_id: &'n str,
-}
-
-/// Reads and removes the upstream's word on the session: whether it is over.
-#[must_use]
-pub fn take_session_end(response: &mut ResponseHeader) -> bool {
-    let says_end = |word: &HeaderValue| word.as_bytes().trim_ascii().eq_ignore_ascii_case(b"end");
-    let ends = response.headers.get_all(&QUEUE_SESSION).iter().any(says_end);
-    response.remove_header(&QUEUE_SESSION);
-    ends
-}
-
-/// Adds our news to a response on its way to the client.
-///
-/// # Errors
-/// When a value can't be written as a field.
-pub fn dress_response(response: &mut ResponseHeader, news: &ClientNews<'_>) -> Result<()> {
-    for cookie in news.cookies {
-        response.append_header(SET_COOKIE, cookie)?;
-    }
-    if let Some(token) = news.token {
-        response.insert_header(TOKEN_HEADER, token)?;
-    }
-    if news.token.is_some() || !news.cookies.is_empty() {
-        // A shared cache must not hand one visitor's session to the next.
-        response.insert_header(CACHE_CONTROL, "private, no-store")?;
-    }
-    if let Some(origin) = news.origin {
-        if !response.headers.contains_key(ACCESS_CONTROL_ALLOW_ORIGIN) {
-            response.insert_header(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())?;
-            response.insert_header(ACCESS_CONTROL_ALLOW_CREDENTIALS, "true")?;
-            response.append_header(VARY, "Origin")?;
-        }
-        response.append_header(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED)?;
-    }
-    response.insert_header(REQUEST_ID, news.request_id)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn request(fields: &[(&'static str, &'static str)]) -> RequestHeader {
-        let mut request = RequestHeader::build("GET", b"/buy", None).unwrap();
+    fn request(fields: &[(&'static str, &'static str)]) -> Parts {
+        let mut request = http::Request::new(()).into_parts().0;
         for (name, value) in fields {
-            request.append_header(*name, *value).unwrap();
+            request.headers.append(*name, HeaderValue::from_static(value));
         }
         request
     }
 
-    fn client(trusted: bool) -> ClientSide<'static> {
-        ClientSide {
-            address: "203.0.113.7".parse().ok(),
-            trusted,
-            request_id: "0123456789abcdef0123456789abcdef",
-            fixed_host: None,
-            token: Some("jwt"),
-        }
+    fn dress(request: &mut Parts, address: &str, trusted: bool) {
+        let request_id = RequestId::new(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
+        let address = address.parse().ok();
+        let client = ClientSide { address, trusted, request_id: &request_id, fixed_host: None, token: Some("jwt") };
+        dress_request(request, &client).unwrap();
     }
 
     #[test]
@@ -187,7 +178,7 @@ mod tests {
             ("x-real-ip", "1.2.3.4"),
             ("cookie", "wr_token_r=S; a=b"),
         ]);
-        dress_request(&mut upstream, &client(false)).unwrap();
+        dress(&mut upstream, "203.0.113.7", false);
         let all = |name: &str| upstream.headers.get_all(name).iter().map(|v| v.to_str().unwrap()).collect::<Vec<_>>();
         assert_eq!(all("x-queue-token"), ["jwt"]);
         assert_eq!(all("x-forwarded-for"), ["203.0.113.7"]);
@@ -206,7 +197,7 @@ mod tests {
             ("x-forwarded-proto", "https"),
             ("x-forwarded-host", "shop.example"),
         ]);
-        dress_request(&mut upstream, &client(true)).unwrap();
+        dress(&mut upstream, "203.0.113.7", true);
         let one = |name: &str| upstream.headers[name].to_str().unwrap();
         assert_eq!(one("x-forwarded-for"), "198.51.100.1, 203.0.113.7");
         assert_eq!(one("x-forwarded-proto"), "https");
@@ -214,14 +205,39 @@ mod tests {
     }
 
     #[test]
-    fn i24_a_response_with_a_session_is_private() {
-        let mut response = ResponseHeader::build(200, None).unwrap();
-        response.insert_header(CACHE_CONTROL, "public, max-age=600").unwrap();
-        response.insert_header("X-Queue-Session", " End ").unwrap();
-        assert!(take_session_end(&mut response));
-        assert!(!response.headers.contains_key("x-queue-session"));
-        let cookies = ["a=b".to_owned()];
-        dress_response(&mut response, &ClientNews { cookies: &cookies, ..ClientNews::default() }).unwrap();
-        assert_eq!(response.headers[CACHE_CONTROL], "private, no-store");
+    fn every_address_is_told_as_it_is() {
+        for address in ["0.9.10.255", "99.100.1.209", "2001:db8::7"] {
+            let mut upstream = request(&[]);
+            dress(&mut upstream, address, false);
+            assert_eq!(upstream.headers["x-forwarded-for"], address);
+        }
+        let mut mapped = request(&[]);
+        dress(&mut mapped, "::ffff:192.0.2.1", false);
+        assert_eq!(mapped.headers["x-forwarded-for"], "192.0.2.1");
+    }
+
+    #[test]
+    fn a_trace_goes_on_or_begins() {
+        let mut new = request(&[]);
+        dress(&mut new, "203.0.113.7", false);
+        assert_eq!(new.headers["x-request-id"], "0123456789abcdef0123456789abcdef");
+        assert_eq!(new.headers["traceparent"], "00-0123456789abcdef0123456789abcdef-0123456789abcdef-00");
+        let mut old = request(&[("traceparent", "theirs"), ("x-request-id", "theirs")]);
+        dress(&mut old, "203.0.113.7", true);
+        assert_eq!(
+            (&old.headers["traceparent"], &old.headers["x-request-id"]),
+            (&"theirs".parse().unwrap(), &"theirs".parse().unwrap())
+        );
+    }
+
+    #[test]
+    fn what_is_changed_plainly_stays_a_request_of_the_same_target() {
+        let mut header = RequestHeader::build("PUT", b"/buy?seat=7", None).unwrap();
+        header.append_header("X-Seat", "7").unwrap();
+        plainly(&mut header, |parts| parts.headers.insert("x-more", HeaderValue::from_static("8")));
+        assert_eq!((header.method.as_str(), header.raw_path()), ("PUT", &b"/buy?seat=7"[..]));
+        let mut wire = Vec::new();
+        header.header_to_h1_wire(&mut wire);
+        assert_eq!(String::from_utf8(wire).unwrap(), "x-seat: 7\r\nx-more: 8\r\n");
     }
 }

@@ -59,7 +59,7 @@ pub fn inspect(raw: &[u8], method: &Method, version: Version, headers: &HeaderMa
         return Err(Refused::Version);
     }
     // The parser below us accepts a bare LF; a server behind us may not agree where the line ends.
-    if raw.iter().zip(raw.iter().skip(1)).any(|(before, byte)| *byte == b'\n' && *before != b'\r') {
+    if memchr::memchr_iter(b'\n', raw).any(|at| at > 0 && raw[at - 1] != b'\r') {
         return Err(Refused::BareLineFeed);
     }
     let lengths = headers.get_all(CONTENT_LENGTH);

@@ -86,12 +86,28 @@ pub fn trusted(peer: Option<IpAddr>, proxies: &[IpNet]) -> bool {
     })
 }
 
-/// 32 hexadecimal digits; by table, because every request needs them.
-#[must_use]
-pub fn hex(number: u128) -> String {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    let nibbles = number.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 0xf]);
-    nibbles.map(|nibble| DIGITS[usize::from(nibble)]).collect()
+/// What names a request in everybody's logs: 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId([u8; 32]);
+
+impl RequestId {
+    /// The id of this number. By table, because every request needs one.
+    #[must_use]
+    pub fn new(number: u128) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; 32];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(number.to_be_bytes()) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
+        }
+        Self(digits)
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Digits are text.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
 /// A header's text, of its first occurrence.
@@ -186,8 +202,9 @@ mod tests {
 
     #[test]
     fn ids_have_32_digits() {
-        assert_eq!(hex(0), "0".repeat(32));
-        assert_eq!(hex(0x0123_4567_89ab_cdef_0000_0000_0000_00ff), "0123456789abcdef00000000000000ff");
+        assert_eq!(RequestId::new(0).as_str(), "0".repeat(32));
+        let id = RequestId::new(0x0123_4567_89ab_cdef_0000_0000_0000_00ff);
+        assert_eq!(id.as_str(), "0123456789abcdef00000000000000ff");
     }
 
     #[test]

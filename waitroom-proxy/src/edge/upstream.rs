@@ -1,10 +1,11 @@
 //! The upstreams of a room: round robin over those that are well, with checks in the background.
 
-use std::net::ToSocketAddrs as _;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use pingora::lb::health_check::{HttpHealthCheck, TcpHealthCheck};
-use pingora::lb::{Backend, Backends, LoadBalancer, discovery, selection::RoundRobin};
+use pingora::lb::{Backend, Backends, discovery};
 use pingora::upstreams::peer::{HttpPeer, PeerOptions};
 
 /// Upstreams tried for one request before giving up.
@@ -53,7 +54,12 @@ pub enum UpstreamError {
 
 /// The upstreams of a room.
 pub struct Upstreams {
-    balancer: LoadBalancer<RoundRobin>,
+    /// Who is well.
+    backends: Backends,
+    /// The same, in the order of their turns.
+    servers: Vec<Backend>,
+    /// Whose turn it is.
+    turn: AtomicUsize,
     settings: UpstreamSettings,
     options: PeerOptions,
 }
@@ -71,15 +77,13 @@ impl Upstreams {
             // One address a name: a dual-stack name is one server, not two.
             addresses.extend(found.take(1));
         }
-        let backends = addresses.iter().map(|address| Backend {
-            addr: (*address).into(),
-            weight: 1,
-            ext: http::Extensions::default(),
-        });
-        let mut backends = Backends::new(discovery::Static::new(backends.collect()));
+        let backend =
+            |address: &SocketAddr| Backend { addr: (*address).into(), weight: 1, ext: http::Extensions::default() };
+        let servers: Vec<Backend> = addresses.iter().map(backend).collect();
+        let mut backends = Backends::new(discovery::Static::new(servers.iter().cloned().collect()));
         let options = peer_options(&settings);
         backends.set_health_check(health_check(&settings, &options));
-        Ok(Self { balancer: LoadBalancer::from_backends(backends), settings, options })
+        Ok(Self { backends, servers, turn: AtomicUsize::new(0), settings, options })
     }
 
     /// What it was made of.
@@ -98,12 +102,14 @@ impl Upstreams {
     /// than nobody: the check may be older than its recovery.
     #[must_use]
     pub fn pick(&self, visitor_host: &str) -> Option<HttpPeer> {
-        let most = 2 * self.settings.servers.len();
-        let well = self.balancer.select(b"", most);
-        let chosen = match (&self.settings.health, well) {
-            (_, Some(backend)) => backend,
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut in_turn =
+            (0..self.servers.len()).map(|next| &self.servers[first.wrapping_add(next) % self.servers.len()]);
+        let next = in_turn.clone().next()?;
+        let chosen = match (&self.settings.health, in_turn.find(|server| self.backends.ready(server))) {
+            (_, Some(well)) => well,
             (Some(_), None) => return None,
-            (None, None) => self.balancer.select_with(b"", most, |_, _| true)?,
+            (None, None) => next,
         };
         let address = *chosen.addr.as_inet()?;
         let mut peer = HttpPeer::new(address, self.settings.tls, self.sni(visitor_host));
@@ -113,8 +119,8 @@ impl Upstreams {
 
     /// Checks health for as long as it is polled.
     pub async fn watch(&self) {
-        // The discovery is static: this fills the selection once and can't fail.
-        if let Err(error) = self.balancer.update().await {
+        // The discovery is static: this fills in who may be well once, and can't fail.
+        if let Err(error) = self.backends.update(|_| {}).await {
             tracing::error!(%error, "the list of upstreams could not be read");
         }
         let every = self.settings.health.as_ref().map_or(CONNECT_CHECK_EVERY, |(_, every)| *every);
@@ -122,16 +128,14 @@ impl Upstreams {
         turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             turn.tick().await;
-            self.balancer.backends().run_health_check(true).await;
+            self.backends.run_health_check(true).await;
         }
     }
 
     /// How many upstreams are well, and how many there are.
     #[must_use]
     pub fn well(&self) -> (usize, usize) {
-        let backends = self.balancer.backends();
-        let all = backends.get_backend();
-        (all.iter().filter(|backend| backends.ready(backend)).count(), all.len())
+        (self.servers.iter().filter(|server| self.backends.ready(server)).count(), self.servers.len())
     }
 
     /// Name in the TLS handshake: follows the `Host` that the upstream sees; an address has none.
