@@ -82,7 +82,10 @@ impl Desk {
         if view.waiting + (items.len() as u64) < SHORT_LINE {
             self.look().await?;
         }
-        self.room.nudge();
+        // While somebody waits the keeper ticks as often as the rate needs: a crowd must not make it tick oftener.
+        if view.waiting == 0 {
+            self.room.nudge();
+        }
         Ok(answers)
     }
 
