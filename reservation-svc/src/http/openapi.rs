@@ -132,6 +132,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whoever_names_a_user_may_be_told_to_slow_down() {
+        let document = serde_json::to_value(document()).unwrap();
+        let mut of_users = 0;
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let named = operation["security"].to_string().contains("\"user\"");
+                assert_eq!(operation["responses"]["429"].is_object(), named, "{method} {path}");
+                of_users += usize::from(named);
+            }
+        }
+        assert!(of_users >= 9, "{of_users}");
+    }
+
+    #[test]
     fn lists_every_problem_type() {
         let text = document().to_json().unwrap();
         for kind in Kind::ALL {

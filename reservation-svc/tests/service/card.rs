@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testbed::gateway::{Act, Gateway, Operation, Status, When};
 
 use crate::audit::assert_settled;
-use crate::bed::{Bed, DEADLINE, Wishes, paying_at};
+use crate::bed::{self, Bed, DEADLINE, Wishes, paying_at};
 
 /// The only payment in the gateway's book.
 pub(crate) fn only(gateway: &Gateway) -> Status {
@@ -178,6 +178,52 @@ async fn f14_a_hold_runs_out_while_the_gateway_is_asked() {
     assert_eq!(only(&gateway), Status::Voided);
     bed.card(1, &hold, "tok").key("k").send().await.assert_problem(409, "hold-expired");
     assert_eq!(gateway.payments().len(), 1);
+}
+
+#[tokio::test]
+async fn f15_the_sweeper_ends_a_hold_while_the_gateway_is_asked() {
+    let gateway = Gateway::start().await.unwrap();
+    let bed = Bed::with(paying_at(&gateway)).await;
+    let hold = bed.held(1, &["A-1"]).await;
+    let late = while_authorised(&bed, &gateway, &hold, async {
+        bed.run_out().await;
+        let swept = bed::ledger(&bed.database.url()).sweep_holds(100).await.unwrap();
+        assert_eq!(swept.expired, 1);
+    })
+    .await;
+    late.assert_problem(409, "hold-expired");
+    assert_settled(&bed, &gateway).await;
+    assert_eq!(only(&gateway), Status::Voided);
+}
+
+#[tokio::test]
+async fn a_hold_given_back_meanwhile_is_not_paid_for() {
+    let gateway = Gateway::start().await.unwrap();
+    let bed = Bed::with(paying_at(&gateway)).await;
+    let hold = bed.held(1, &["A-1"]).await;
+    let refused = while_authorised(&bed, &gateway, &hold, async {
+        assert_eq!(bed.as_user(1, "DELETE", &format!("/holds/{hold}")).send().await.status, 204);
+    })
+    .await;
+    refused.assert_problem(409, "hold-expired");
+    assert_settled(&bed, &gateway).await;
+    assert_eq!(only(&gateway), Status::Voided);
+}
+
+#[tokio::test]
+async fn the_worker_and_a_slow_request_can_not_both_have_their_way() {
+    let gateway = Gateway::start().await.unwrap();
+    let bed = Bed::with(paying_at(&gateway)).await;
+    let hold = bed.held(1, &["A-1"]).await;
+    // Authorised, and by the time the request hears of it the worker has undone it.
+    let late = while_authorised(&bed, &gateway, &hold, bed.recovered(&gateway)).await;
+    late.assert_problem(503, "gateway-unavailable");
+    assert_eq!(bed.sql("SELECT count(*) FROM payments").await, "0");
+    assert_eq!(only(&gateway), Status::Voided);
+    // Nothing was done under the key, so it may be used again, for an attempt of its own.
+    assert_eq!(bed.card(1, &hold, "tok").key("k").send().await.status, 201);
+    assert_settled(&bed, &gateway).await;
+    assert_eq!(gateway.payments().len(), 2);
 }
 
 #[tokio::test]

@@ -41,6 +41,11 @@ fn config(database: &str, secret: &str) -> String {
     )
 }
 
+fn with_gateway(database: &str, secret: &str) -> String {
+    let rest = config(database, "users.key");
+    format!("{rest}[gateway]\nurl = \"https://pay.example\"\nsecret_file = \"{secret}\"\n")
+}
+
 #[tokio::test]
 async fn refused_starts_say_what_is_wrong_in_one_sentence() {
     let server = postgres::shared().await;
@@ -55,6 +60,9 @@ async fn refused_starts_say_what_is_wrong_in_one_sentence() {
         (config(&empty.url(), "users.key"), 1, "run `reservation-svc migrate`"),
         (config(&good.url(), "missing.key"), 1, "users.hs256_secret_file missing.key: "),
         (config(&good.url(), "short.key"), 1, "has 8 bytes, at least 32 are needed"),
+        (with_gateway(&good.url(), "missing.key"), 1, "gateway.secret_file missing.key: "),
+        (with_gateway(&good.url(), "short.key"), 1, "gateway.secret_file short.key: has 8 bytes"),
+        (with_gateway(&good.url(), "users.key"), 1, "must be one line of printable ASCII"),
         (config("mysql://x", "users.key"), 64, "database.url must begin with postgres://"),
         (format!("{}[holds]\nttl_s = 0\nwhat = 1\n", config("", "users.key")), 64, "holds.what is not a key"),
         ("[server".to_owned(), 64, "r.toml: TOML parse error at line 1"),
