@@ -126,22 +126,37 @@ pub fn without_ours(headers: &HeaderMap) -> Option<Option<HeaderValue>> {
     Some(HeaderValue::from_bytes(&kept).ok())
 }
 
+/// Whether a `Cookie` field carries the token of some room.
+#[must_use]
+pub fn has_token(cookies: &[u8]) -> bool {
+    pairs_of(cookies).any(is_token)
+}
+
 fn is_ours(pair: &[u8]) -> bool {
-    let name = pair.strip_prefix(b"__Host-").unwrap_or(pair);
-    name.starts_with(b"wr_ticket_") || name.starts_with(b"wr_token_")
+    is_token(pair) || without_prefix(pair).starts_with(b"wr_ticket_")
+}
+
+fn is_token(pair: &[u8]) -> bool {
+    without_prefix(pair).starts_with(b"wr_token_")
+}
+
+fn without_prefix(pair: &[u8]) -> &[u8] {
+    pair.strip_prefix(b"__Host-").unwrap_or(pair)
 }
 
 /// All cookies, trimmed. By `memchr`, because a session's cookie is half a kilobyte and every request is looked
 /// through three times.
 fn pairs(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    headers.get_all(COOKIE).iter().flat_map(|header| {
-        let mut rest = Some(header.as_bytes());
-        std::iter::from_fn(move || {
-            let all = rest?;
-            let end = memchr(b';', all);
-            rest = end.map(|end| &all[end + 1..]);
-            Some(all[..end.unwrap_or(all.len())].trim_ascii())
-        })
+    headers.get_all(COOKIE).iter().flat_map(|header| pairs_of(header.as_bytes()))
+}
+
+fn pairs_of(cookies: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(cookies);
+    std::iter::from_fn(move || {
+        let all = rest?;
+        let end = memchr(b';', all);
+        rest = end.map(|end| &all[end + 1..]);
+        Some(all[..end.unwrap_or(all.len())].trim_ascii())
     })
 }
 

@@ -21,6 +21,7 @@ pub mod desk;
 pub mod events;
 mod failure;
 pub mod forward;
+pub mod front;
 pub mod gate;
 pub mod news;
 pub mod problem;
@@ -45,7 +46,7 @@ use site::{Site, SiteRoom};
 /// How long an unused connection of an admitted visitor is kept.
 const KEEP_ALIVE_S: u64 = 60;
 /// How long one of a waiting visitor is kept: until the page's own first requests, not until the next
-/// poll. Pingora holds some 40 KiB for each.
+/// poll. Two kilobytes each are no reason, but a crowd's idle connections would fill `max_connections`.
 const KEEP_WAITING_S: u64 = 5;
 /// Longest pause within a request's head or body, and within writing an answer.
 const CLIENT_PAUSE: Duration = Duration::from_secs(30);
@@ -215,6 +216,7 @@ fn hold(site_room: &SiteRoom, site: &Site, held: &Held, parts: &http::request::P
 fn keep_alive(session: &mut Session, seconds: u64) {
     if session.get_keepalive().is_some() {
         session.set_keepalive(Some(seconds));
+        connection::keep_for(Duration::from_secs(seconds));
     }
 }
 
@@ -263,13 +265,13 @@ impl ProxyHttp for Edge {
         forward::plainly(session.req_header_mut(), |_| ());
         let site = ctx.site.clone();
         let now_ms = (self.clock)();
-        if let Some(answered) = desk::reserved(&site, session, now_ms).await {
+        if let Some(answered) = desk::reserved(&site, session.req_header(), now_ms).await {
             ctx.room = answered.room;
             ctx.outcome = answered.outcome;
             keep_alive(session, KEEP_WAITING_S);
             return self.respond(session, answered.answer).await;
         }
-        if let Some(events) = desk::events(&site, session, now_ms).await {
+        if let Some(events) = desk::events(&site, session.req_header(), now_ms).await {
             return self.events(session, ctx, events).await;
         }
         let parts = session.req_header();

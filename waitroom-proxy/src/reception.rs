@@ -83,14 +83,28 @@ impl Counter<'_> {
         }
     }
 
+    /// Receives a request for a page or call if it waits and nobody has to be asked; otherwise nothing has happened.
+    #[must_use]
+    pub fn receive_now(&self, kind: RouteKind, shown: &Verified) -> Option<Reception> {
+        match self.decide(kind, shown) {
+            Decision::Enter => None,
+            decision => self.hold_now(decision),
+        }
+    }
+
     /// Receives a poll: like a protected request, but nobody enters without a ticket.
     pub async fn poll(&self, shown: Verified) -> Reception {
         match self.decide(RouteKind::Protected, &shown) {
             Decision::Forward(_) => self.keep_alive(shown).await,
             Decision::ForwardUnguarded => self.unguarded(),
-            Decision::Enter => self.first_sight(),
             waiting => self.hold(waiting).await,
         }
+    }
+
+    /// Receives a poll if nobody has to be asked; otherwise nothing has happened.
+    #[must_use]
+    pub fn poll_now(&self, shown: &Verified) -> Option<Reception> {
+        self.hold_now(self.decide(RouteKind::Protected, shown))
     }
 
     fn decide(&self, kind: RouteKind, shown: &Verified) -> Decision {
@@ -107,19 +121,33 @@ impl Counter<'_> {
     }
 
     async fn hold(&self, decision: Decision) -> Reception {
-        if let Decision::Wait(ticket, _) | Decision::Join(ticket) | Decision::Claim(ticket) = decision
-            && !ticket.is_pre()
-        {
-            self.room.beat(ticket.seq);
+        if let Some(reception) = self.hold_now(decision) {
+            return reception;
         }
         match decision {
-            Decision::Join(ticket) => self.join(ticket).await,
-            Decision::Claim(ticket) => self.claim(ticket).await,
+            Decision::Join(ticket) => {
+                self.beat(&ticket);
+                self.join(ticket).await
+            }
+            Decision::Claim(ticket) => {
+                self.beat(&ticket);
+                self.claim(ticket).await
+            }
+            // The other decisions forward, and are taken before.
+            _ => self.first_sight(),
+        }
+    }
+
+    /// What this node can tell by itself. `None`: the store must be asked, or the request is not held at all, and
+    /// nothing has happened.
+    fn hold_now(&self, decision: Decision) -> Option<Reception> {
+        let reception = match decision {
             Decision::Wait(ticket, position) => {
+                self.beat(&ticket);
                 Reception::Held(Held { ticket, news: false, position: Some(position), blind: false })
             }
             // Somebody new, at the tail. By way of a pre-ticket, or every replay of a void ticket would take a place.
-            Decision::Rejoin => self.first_sight(),
+            Decision::Rejoin | Decision::FirstSight | Decision::Enter => self.first_sight(),
             Decision::Prove(ticket) => {
                 self.room.prove(ticket.epoch, ticket.seq);
                 blind(ticket)
@@ -128,12 +156,19 @@ impl Counter<'_> {
                 self.room.nudge();
                 blind(ticket)
             }
-            // The other decisions forward, and are taken before.
-            Decision::FirstSight
-            | Decision::Enter
+            Decision::Join(_)
+            | Decision::Claim(_)
             | Decision::ForwardOpen
             | Decision::Forward(_)
-            | Decision::ForwardUnguarded => self.first_sight(),
+            | Decision::ForwardUnguarded => return None,
+        };
+        Some(reception)
+    }
+
+    /// Whoever shows a number was heard.
+    fn beat(&self, ticket: &Ticket) {
+        if !ticket.is_pre() {
+            self.room.beat(ticket.seq);
         }
     }
 

@@ -14,6 +14,7 @@ use pingora::services::listening::Service;
 
 use crate::config::{Loaded, Source, StoreUrl};
 use crate::edge::Edge;
+use crate::edge::front::Front;
 use crate::edge::gate::Gate;
 use crate::metrics::{MeteredStore, Metrics};
 use crate::room::Clock;
@@ -27,11 +28,6 @@ mod shutdown;
 
 use manager::Manager;
 use shutdown::Shutdown;
-
-/// Read buffer of a visitor's connection; a request head fits.
-const READ_BUFFER: usize = 8 * 1024;
-/// Write buffer of a visitor's connection: the waiting page and its head leave in one packet train.
-const WRITE_BUFFER: usize = 16 * 1024;
 
 /// How long requests under way may take after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -100,7 +96,8 @@ fn start(loaded: Loaded, source: Source) -> Result<(), StartError> {
         Manager::new(config, source, store, clock(), cold_wait, background.handle().clone(), metrics.clone())?;
     let manager = Arc::new(manager);
     let edge = Edge::new(manager.site(), clock(), metrics.clone());
-    let (server, connections) = server(edge, &listen, max_connections);
+    let front = Front::new(manager.site(), clock(), metrics.clone());
+    let (server, connections) = server(edge, front, &listen, max_connections);
     metrics.watch_connections(connections.clone());
 
     background
@@ -140,7 +137,12 @@ fn probe(address: SocketAddr) -> Result<SocketAddr, StartError> {
 
 /// Threads: one a core. Connections stay on their thread, because tunnels break now and then when tasks
 /// are stolen.
-fn server(edge: Edge, listen: &[SocketAddr], max_connections: usize) -> (Server, Arc<std::sync::atomic::AtomicUsize>) {
+fn server(
+    edge: Edge,
+    front: Front,
+    listen: &[SocketAddr],
+    max_connections: usize,
+) -> (Server, Arc<std::sync::atomic::AtomicUsize>) {
     let conf = ServerConf {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         work_stealing: false,
@@ -154,11 +156,12 @@ fn server(edge: Edge, listen: &[SocketAddr], max_connections: usize) -> (Server,
     server.bootstrap();
     let mut proxy = HttpProxy::new(edge, server.configuration.clone());
     proxy.handle_init_modules();
-    let gate = Gate::new(proxy, max_connections);
+    let gate = Gate::new(proxy, front, max_connections);
     let connections = gate.count();
     let mut service = Service::new("visitors".to_owned(), gate);
     for address in listen {
-        let buffers = L4BufferSettings::new(READ_BUFFER, WRITE_BUFFER);
+        // The front has buffers of its own, and none while a connection is idle.
+        let buffers = L4BufferSettings::unbuffered();
         service.add_listener(ListenerConfig::tcp(address.to_string()).l4_buffer(buffers));
     }
     server.add_service(service);

@@ -1,12 +1,16 @@
 //! Answers that the proxy gives itself, and how they are written.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL,
-    CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE, VARY,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, SET_COOKIE, VARY,
 };
 use pingora::Result;
 use pingora::http::ResponseHeader;
+use pingora::protocols::http::date::get_cached_date;
 use pingora::proxy::Session;
 
 use super::problem::ProblemKind;
@@ -20,6 +24,9 @@ const DRAINED: usize = 64 * 1024;
 /// How long the rest of a body may take to come.
 const DRAIN_TIME: std::time::Duration = std::time::Duration::from_millis(500);
 
+/// More fields than any answer has, as a rule.
+const FIELDS: usize = 12;
+
 /// A whole answer.
 #[derive(Debug)]
 pub struct Answer {
@@ -28,12 +35,23 @@ pub struct Answer {
     body: Bytes,
 }
 
+/// How an answer goes out.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// The request was a `HEAD`.
+    pub head_only: bool,
+    /// The connection is kept.
+    pub keep: bool,
+}
+
 impl Answer {
     /// An answer that no cache may keep (I24).
     #[must_use]
     pub fn new(status: u16, body: impl Into<Bytes>) -> Self {
         let no_store = (CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Self { status, fields: vec![no_store], body: body.into() }
+        let mut fields = Vec::with_capacity(FIELDS);
+        fields.push(no_store);
+        Self { status, fields, body: body.into() }
     }
 
     /// A JSON document.
@@ -134,6 +152,29 @@ impl Answer {
         Ok(header)
     }
 
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Appends it to `out` as HTTP/1.1 has it, all in one piece.
+    pub fn write(&self, out: &mut Vec<u8>, how: How) {
+        const LINES: usize = 512;
+        out.reserve(LINES + self.body.len());
+        write_head(out, self.status, &self.fields);
+        if self.status != 204 {
+            let mut digits = [0; 20];
+            write_field(out, "Content-Length", decimal(self.body.len(), &mut digits));
+        }
+        write_field(out, "Date", get_cached_date().as_bytes());
+        write_field(out, "Connection", if how.keep { b"keep-alive" } else { b"close" });
+        out.extend_from_slice(b"\r\n");
+        if !how.head_only {
+            out.extend_from_slice(&self.body);
+        }
+    }
+
     /// Writes it. What is left of a small request body is read first, because an unread body would
     /// cost the connection, and the client might never see the answer.
     ///
@@ -152,6 +193,58 @@ impl Answer {
             session.write_response_body(Some(self.body), true).await?;
         }
         Ok(())
+    }
+}
+
+/// The decimal digits of a number, without asking the allocator.
+fn decimal(mut number: usize, digits: &mut [u8; 20]) -> &[u8] {
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 || at == 0 {
+            return &digits[at..];
+        }
+    }
+}
+
+/// Puts the head of an answer on the wire, as Pingora does it.
+fn write_head(out: &mut Vec<u8>, status: u16, fields: &[(HeaderName, HeaderValue)]) {
+    out.extend_from_slice(status_line(status).as_bytes());
+    for (name, value) in fields {
+        write_field(out, wire_name(name), value.as_bytes());
+    }
+}
+
+fn write_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The usual ones ready made.
+fn status_line(status: u16) -> Cow<'static, str> {
+    match status {
+        200 => Cow::Borrowed("HTTP/1.1 200 OK\r\n"),
+        429 => Cow::Borrowed("HTTP/1.1 429 Too Many Requests\r\n"),
+        503 => Cow::Borrowed("HTTP/1.1 503 Service Unavailable\r\n"),
+        status => {
+            let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+            Cow::Owned(format!("HTTP/1.1 {status} {}\r\n", reason.unwrap_or("Undefined")))
+        }
+    }
+}
+
+/// Names mean the same in any case; these are in Pingora's, so that both ways out say the same bytes.
+fn wire_name(name: &HeaderName) -> &str {
+    match *name {
+        CACHE_CONTROL => "Cache-Control",
+        CONTENT_ENCODING => "Content-Encoding",
+        CONTENT_TYPE => "Content-Type",
+        SET_COOKIE => "Set-Cookie",
+        _ => name.as_str(),
     }
 }
 

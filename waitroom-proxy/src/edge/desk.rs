@@ -5,18 +5,20 @@ use http::header::{
     ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONTENT_ENCODING, HeaderMap, HeaderValue,
 };
 use http::{Method, request::Parts};
-use pingora::proxy::Session;
 
 use super::answer::Answer;
 use super::mint::Minted;
 use super::problem::ProblemKind;
-use super::reception::{Counter, Reception, Verified};
+use super::reception::Verified;
 use super::site::{Site, SiteRoom};
-use super::{Outcome, request, waiting};
-use crate::credentials::{Credentials, TICKET_HEADER, TOKEN_HEADER};
+use super::{Outcome, request};
+use crate::credentials::Credentials;
 use crate::room::StreamPlace;
-use crate::status::{State, Status};
-use crate::ticket::Ticket;
+
+mod poll;
+
+pub use poll::Polled;
+use poll::{poll, status, status_now};
 
 const STATUS: &str = "/queue/status";
 const EVENTS: &str = "/queue/events";
@@ -37,14 +39,39 @@ pub struct Answered {
 }
 
 /// Answers, if the path is one of the proxy's own.
-pub async fn reserved(site: &Site, session: &Session, now_ms: u64) -> Option<Answered> {
-    let parts: &Parts = session.req_header();
+pub async fn reserved(site: &Site, parts: &Parts, now_ms: u64) -> Option<Answered> {
     match parts.uri.path() {
         STATUS => Some(status(site, parts, now_ms).await),
         LEAVE => Some(leave(site, parts, now_ms)),
         JWKS => Some(own(jwks(site, parts))),
         _ => None,
     }
+}
+
+/// What the desk can say at once.
+pub enum AtOnce {
+    /// The answer.
+    Answered(Answered),
+    /// Somebody must be asked: [`reserved`] does it. Nothing has happened yet.
+    Ask,
+    /// None of the desk's addresses, or one that takes a whole session.
+    NotHere,
+}
+
+/// Answers a poll or a request for the keys, if nobody has to be asked.
+#[must_use]
+pub fn at_once(site: &Site, parts: &Parts, now_ms: u64) -> AtOnce {
+    match parts.uri.path() {
+        STATUS => status_now(site, parts, now_ms).map_or(AtOnce::Ask, AtOnce::Answered),
+        JWKS => AtOnce::Answered(own(jwks(site, parts))),
+        _ => AtOnce::NotHere,
+    }
+}
+
+/// Whether this address needs more of the connection than a head and an answer.
+#[must_use]
+pub fn takes_a_session(parts: &Parts) -> bool {
+    matches!(parts.uri.path(), EVENTS | LEAVE)
 }
 
 /// Verifies what a request shows of itself for a room.
@@ -147,24 +174,6 @@ fn only(methods: &'static str) -> Answered {
     own(Answer::problem(ProblemKind::MethodNotAllowed, None).field(ALLOW, HeaderValue::from_static(methods)))
 }
 
-async fn status(site: &Site, parts: &Parts, now_ms: u64) -> Answered {
-    if let Some(answered) = own_preflight(site, parts) {
-        return answered;
-    }
-    if !matches!(parts.method, Method::GET | Method::HEAD) {
-        return only("GET, HEAD");
-    }
-    let index = match room_of(site, parts, now_ms) {
-        Ok(index) => index,
-        Err(answered) => return answered,
-    };
-    let answer = match poll(site, &site.rooms[index], parts, now_ms).await {
-        Ok(Polled { status, answer, .. }) => answer.body(json(&status)),
-        Err(answer) => answer,
-    };
-    Answered { room: Some(index), outcome: Outcome::Poll, answer }
-}
-
 /// What a request for the event stream gets.
 pub enum Events {
     /// No stream.
@@ -181,8 +190,7 @@ pub enum Events {
 }
 
 /// Answers a request for the event stream, if this is one: everything but the stream itself.
-pub async fn events(site: &Site, session: &Session, now_ms: u64) -> Option<Events> {
-    let parts: &Parts = session.req_header();
+pub async fn events(site: &Site, parts: &Parts, now_ms: u64) -> Option<Events> {
     if parts.uri.path() != EVENTS {
         return None;
     }
@@ -207,69 +215,6 @@ pub async fn events(site: &Site, session: &Session, now_ms: u64) -> Option<Event
         Ok(polled) => Some(Events::Open { room: index, polled: Box::new(polled), place }),
         Err(answer) => answered(answer),
     }
-}
-
-/// What a poll is told.
-pub struct Polled {
-    /// The status.
-    pub status: Status,
-    /// The answer without its body: whatever the client must be told besides.
-    pub answer: Answer,
-    /// Whose place it is; `None` when admitted, or when there is no place.
-    pub ticket: Option<Ticket>,
-}
-
-async fn poll(site: &Site, site_room: &SiteRoom, parts: &Parts, now_ms: u64) -> Result<Polled, Answer> {
-    let room = &site_room.room;
-    let shown = site_room.cookies.read(&parts.headers);
-    let verified = verify(site, site_room, &shown, now_ms);
-    let origin = request::allowed_origin(&parts.headers, &site_room.cors_origins);
-    let empty = || Answer::json(200, "").cors(origin);
-    if verified.session.is_none()
-        && let Some(ticket) = verified.ticket
-        && !ticket.is_pre()
-        && (room.ended_here(ticket.epoch, ticket.seq)
-            || (ticket.epoch == room.view().epoch && room.view().has_ended(ticket.seq)))
-    {
-        let status = waiting::status_without_place(site_room, State::None, now_ms);
-        return Ok(Polled { status, answer: empty(), ticket: None });
-    }
-    let counter = Counter { room, mint: &site.mint, now_ms };
-    match counter.poll(verified).await {
-        Reception::Admitted { minted, news } => Ok(admitted(site, site_room, &shown, &minted, news, now_ms, empty())),
-        Reception::Held(held) => {
-            let status = waiting::status_of(site_room, &held, now_ms, rand::random());
-            let sealed = held.ticket.seal(site.mint.sealer(), room.name().as_str());
-            let answer = waiting::with_ticket(empty(), site_room, &site.mint, &held);
-            let answer = if held.news { answer.text(TICKET_HEADER, &sealed) } else { answer };
-            Ok(Polled { status, answer, ticket: Some(held.ticket) })
-        }
-        Reception::Open | Reception::Broken => Err(Answer::problem(ProblemKind::Internal, None).cors(origin)),
-    }
-}
-
-fn admitted(
-    site: &Site,
-    site_room: &SiteRoom,
-    shown: &Credentials<'_>,
-    minted: &Minted,
-    news: bool,
-    now_ms: u64,
-    answer: Answer,
-) -> Polled {
-    let mut status = waiting::status_without_place(site_room, State::Admitted, now_ms);
-    status.poll_after_ms = 0;
-    status.expires_at_ms = Some(minted.session.expires_s * 1_000);
-    let answer = if shown.by_header() {
-        status.token = Some(minted.token.to_string());
-        answer.text(TOKEN_HEADER, &minted.token)
-    } else if news {
-        let cookies = news_by_cookie(site, site_room, minted, false, now_ms / 1_000);
-        cookies.iter().fold(answer, |answer, cookie| answer.cookie(cookie))
-    } else {
-        answer
-    };
-    Polled { status, answer, ticket: None }
 }
 
 /// The status of a room that is not there.
@@ -302,7 +247,7 @@ fn leave(site: &Site, parts: &Parts, now_ms: u64) -> Answered {
     let answer = if request::navigates(&parts.headers) {
         let encoding = request::encoding(&parts.headers);
         let page = Answer::page(200, site_room.page.left(request::language(&parts.headers), encoding))
-            .text(http::header::CONTENT_SECURITY_POLICY, site_room.page.csp());
+            .field(http::header::CONTENT_SECURITY_POLICY, site_room.csp.clone());
         match encoding.content_encoding() {
             Some(coding) => page.field(CONTENT_ENCODING, HeaderValue::from_static(coding)),
             None => page,
@@ -322,11 +267,6 @@ fn jwks(site: &Site, parts: &Parts) -> Answer {
         Method::GET | Method::HEAD => Answer::json(200, site.jwks.clone()).cacheable(JWKS_AGE_S),
         _ => Answer::problem(ProblemKind::MethodNotAllowed, None).field(ALLOW, HeaderValue::from_static("GET, HEAD")),
     }
-}
-
-fn json(status: &Status) -> Vec<u8> {
-    // Strings and finite numbers always serialise.
-    serde_json::to_vec(status).unwrap_or_default()
 }
 
 fn own(answer: Answer) -> Answered {

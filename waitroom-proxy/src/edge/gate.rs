@@ -11,7 +11,7 @@ use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::Edge;
-use super::connection::Connection;
+use super::front::Front;
 use super::problem::ProblemKind;
 
 /// How long somebody who is turned away may take to send a request.
@@ -20,6 +20,7 @@ const GLANCE: std::time::Duration = std::time::Duration::from_millis(100);
 /// The public listener's application.
 pub struct Gate {
     proxy: Arc<HttpProxy<Edge>>,
+    front: Front,
     count: Arc<AtomicUsize>,
     most: usize,
 }
@@ -36,8 +37,8 @@ impl Drop for Place {
 impl Gate {
     /// A gate for at most `most` connections at once.
     #[must_use]
-    pub fn new(proxy: HttpProxy<Edge>, most: usize) -> Self {
-        Self { proxy: Arc::new(proxy), count: Arc::new(AtomicUsize::new(0)), most }
+    pub fn new(proxy: HttpProxy<Edge>, front: Front, most: usize) -> Self {
+        Self { proxy: Arc::new(proxy), front, count: Arc::new(AtomicUsize::new(0)), most }
     }
 
     /// The number of open connections, for the metrics and the shutdown.
@@ -49,17 +50,18 @@ impl Gate {
 
 #[async_trait]
 impl ServerApp for Gate {
-    async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
+    async fn process_new(self: &Arc<Self>, stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
         let place = Place(self.count.clone());
-        if self.count.fetch_add(1, Ordering::Relaxed) >= self.most {
-            turn_away(&mut stream).await;
-            return None;
-        }
-        let connection = Connection::new(shutdown);
-        let stream = connection.watch(stream);
-        // Pingora keeps the connection for itself until it is over.
-        let _over = connection.serve(self.proxy.process_new(stream, shutdown)).await;
-        drop(place);
+        let (gate, shutdown) = (self.clone(), shutdown.clone());
+        let over = self.count.fetch_add(1, Ordering::Relaxed) >= self.most;
+        // A task of our own, on the same thread: the one that Pingora accepts with takes nine kilobytes, and ends here.
+        tokio::spawn(async move {
+            match over {
+                true => Box::pin(turn_away(stream)).await,
+                false => gate.front.serve(&gate.proxy, stream, &shutdown).await,
+            }
+            drop(place);
+        });
         None
     }
 
@@ -68,7 +70,7 @@ impl ServerApp for Gate {
     }
 }
 
-async fn turn_away(stream: &mut Stream) {
+async fn turn_away(mut stream: Stream) {
     let body = ProblemKind::TooMany.document(None);
     let head = format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\

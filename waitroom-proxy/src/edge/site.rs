@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use ipnet::IpNet;
 
 use super::mint::Mint;
@@ -35,6 +36,8 @@ pub struct SiteRoom {
     pub cookies: CookieNames,
     /// Its waiting page.
     pub page: Arc<RoomPage>,
+    /// The `Content-Security-Policy` that goes with it, ready to be sent.
+    pub csp: HeaderValue,
     /// Its upstreams.
     pub upstreams: Arc<Upstreams>,
     /// Status of the waiting page.

@@ -47,11 +47,11 @@ pub fn status_without_place(site_room: &SiteRoom, state: State, now_ms: u64) -> 
 pub fn page(site_room: &SiteRoom, mint: &Mint, held: &Held, status: &Status, headers: &http::HeaderMap) -> Answer {
     let (lang, encoding) = (request::language(headers), request::encoding(headers));
     let page = &site_room.page;
-    let first_sight = held.ticket.is_pre() && held.news && !status.stale && !status.paused;
-    let body = if first_sight {
-        page.first_sight(lang, encoding)
-    } else {
-        page.render(lang, status, whole_seconds(status.poll_after_ms), encoding)
+    let first_sight = held.ticket.is_pre() && held.news && !status.stale;
+    let body = match (first_sight, status.paused) {
+        (true, false) => page.first_sight(lang, encoding),
+        (true, true) => page.paused(lang, encoding),
+        (false, _) => page.render(lang, status, whole_seconds(status.poll_after_ms), encoding),
     };
     let answer = Answer::page(site_room.waiting_status, body)
         .field(VARY, HeaderValue::from_static("Accept-Language, Accept-Encoding, Cookie"))
@@ -59,7 +59,7 @@ pub fn page(site_room: &SiteRoom, mint: &Mint, held: &Held, status: &Status, hea
         .field(ROBOTS, HeaderValue::from_static("noindex"))
         .field(REFERRER, HeaderValue::from_static("same-origin"))
         .field(SNIFF, HeaderValue::from_static("nosniff"))
-        .text(CSP, page.csp());
+        .field(CSP, site_room.csp.clone());
     let answer = match encoding.content_encoding() {
         Some(coding) => answer.field(CONTENT_ENCODING, HeaderValue::from_static(coding)),
         None => answer,

@@ -37,6 +37,8 @@ pub struct RoomPage {
 struct LangPage {
     rows: Rows,
     first_sight: Coded,
+    /// The same while an operator has paused the room.
+    paused: Coded,
     left: Coded,
 }
 
@@ -67,11 +69,16 @@ impl RoomPage {
         let page = |(lang, texts): (&Lang, &Texts)| {
             let rows = Rows::new(&parts.template, parts, *lang, texts, &label);
             let left = Rows::new(&parts.left, parts, *lang, texts, &label);
-            let coded = |rows: &Rows, state| {
-                let fill = Fill { status: &nobody(name, state), refresh_s: FIRST_REFRESH_S, texts, label: &label };
-                Coded::new(rows.identity(&fill))
+            let coded = |rows: &Rows, status: &Status| {
+                Coded::new(rows.identity(&Fill { status, refresh_s: FIRST_REFRESH_S, texts, label: &label }))
             };
-            LangPage { first_sight: coded(&rows, State::Waiting), left: coded(&left, State::None), rows }
+            let waiting = nobody(name, State::Waiting);
+            LangPage {
+                first_sight: coded(&rows, &waiting),
+                paused: coded(&rows, &Status { paused: true, ..waiting }),
+                left: coded(&left, &nobody(name, State::None)),
+                rows,
+            }
         };
         let pages = Lang::ALL.iter().zip(&parts.texts).map(page).collect();
         Self { parts: Arc::clone(parts), csp, label, pages }
@@ -81,6 +88,12 @@ impl RoomPage {
     #[must_use]
     pub fn first_sight(&self, lang: Lang, encoding: Encoding) -> Bytes {
         self.pages[lang.index()].first_sight.get(encoding)
+    }
+
+    /// The same while an operator has paused the room.
+    #[must_use]
+    pub fn paused(&self, lang: Lang, encoding: Encoding) -> Bytes {
+        self.pages[lang.index()].paused.get(encoding)
     }
 
     /// The page for a visitor; without script it reloads after `refresh_s`.

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use http::HeaderValue;
+
 use crate::classify::{RoomRule, RoutingTable};
 use crate::config::{Config, OnUnavailable, Room as RoomConfig, UpstreamHost};
 use crate::credentials::CookieNames;
@@ -123,6 +125,8 @@ pub(super) fn site(config: &Config, mint: Arc<Mint>, kept: Kept<'_>) -> Result<S
             room: (kept.room)(room, settings(config, room)),
             hosts: room.hosts.clone(),
             cookies: CookieNames::new(room.name.as_str(), config.server.secure_cookies),
+            // Made of our own words and hashes.
+            csp: HeaderValue::from_str(page.csp()).unwrap_or(HeaderValue::from_static("default-src 'none'")),
             page,
             upstreams,
             waiting_status: room.waiting_status,

@@ -4,6 +4,7 @@
 mod contract;
 mod events;
 mod failover;
+mod front;
 mod harness;
 mod operators;
 mod refused;

@@ -1,0 +1,170 @@
+//! Polls: where somebody stands, and what they must be told besides.
+
+use http::header::HeaderValue;
+use http::{Method, request::Parts};
+
+use super::{Answered, news_by_cookie, only, own_preflight, room_of, verify};
+use crate::credentials::{Credentials, TICKET_HEADER, TOKEN_HEADER};
+use crate::edge::answer::Answer;
+use crate::edge::mint::Minted;
+use crate::edge::problem::ProblemKind;
+use crate::edge::reception::{Counter, Reception, Verified};
+use crate::edge::site::{Site, SiteRoom};
+use crate::edge::{Outcome, request, waiting};
+use crate::status::{State, Status};
+use crate::ticket::Ticket;
+
+/// Answers a poll.
+pub(super) async fn status(site: &Site, parts: &Parts, now_ms: u64) -> Answered {
+    let index = match status_room(site, parts, now_ms) {
+        Ok(index) => index,
+        Err(answered) => return answered,
+    };
+    polled(index, poll(site, &site.rooms[index], parts, now_ms).await)
+}
+
+/// The same if nobody has to be asked; otherwise nothing has happened.
+pub(super) fn status_now(site: &Site, parts: &Parts, now_ms: u64) -> Option<Answered> {
+    let index = match status_room(site, parts, now_ms) {
+        Ok(index) => index,
+        Err(answered) => return Some(answered),
+    };
+    let site_room = &site.rooms[index];
+    let poller = Poller::new(site, site_room, parts, now_ms);
+    let told = match poller.left() {
+        Some(polled) => Ok(polled),
+        None => {
+            let counter = poller.counter();
+            poller.tell(counter.poll_now(&poller.verified)?)
+        }
+    };
+    Some(polled(index, told))
+}
+
+/// The room that a poll is about, or the answer to what is none.
+fn status_room(site: &Site, parts: &Parts, now_ms: u64) -> Result<usize, Answered> {
+    if let Some(answered) = own_preflight(site, parts) {
+        return Err(answered);
+    }
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
+        return Err(only("GET, HEAD"));
+    }
+    room_of(site, parts, now_ms)
+}
+
+fn polled(room: usize, told: Result<Polled, Answer>) -> Answered {
+    let answer = match told {
+        Ok(Polled { status, answer, .. }) => answer.body(json(&status)),
+        Err(answer) => answer,
+    };
+    Answered { room: Some(room), outcome: Outcome::Poll, answer }
+}
+
+/// What a poll is told.
+pub struct Polled {
+    /// The status.
+    pub status: Status,
+    /// The answer without its body: whatever the client must be told besides.
+    pub answer: Answer,
+    /// Whose place it is; `None` when admitted, or when there is no place.
+    pub ticket: Option<Ticket>,
+}
+
+pub(super) async fn poll(site: &Site, site_room: &SiteRoom, parts: &Parts, now_ms: u64) -> Result<Polled, Answer> {
+    let poller = Poller::new(site, site_room, parts, now_ms);
+    match poller.left() {
+        Some(polled) => Ok(polled),
+        None => poller.tell(poller.counter().poll(poller.verified.clone()).await),
+    }
+}
+
+/// Somebody who polls.
+struct Poller<'p> {
+    site: &'p Site,
+    site_room: &'p SiteRoom,
+    shown: Credentials<'p>,
+    verified: Verified,
+    origin: Option<&'p HeaderValue>,
+    now_ms: u64,
+}
+
+impl<'p> Poller<'p> {
+    fn new(site: &'p Site, site_room: &'p SiteRoom, parts: &'p Parts, now_ms: u64) -> Self {
+        let shown = site_room.cookies.read(&parts.headers);
+        let verified = verify(site, site_room, &shown, now_ms);
+        let origin = request::allowed_origin(&parts.headers, &site_room.cors_origins);
+        Self { site, site_room, shown, verified, origin, now_ms }
+    }
+
+    fn counter(&self) -> Counter<'_> {
+        Counter { room: &self.site_room.room, mint: &self.site.mint, now_ms: self.now_ms }
+    }
+
+    fn empty(&self) -> Answer {
+        Answer::json(200, "").cors(self.origin)
+    }
+
+    /// For those who gave up their place.
+    fn left(&self) -> Option<Polled> {
+        let room = &self.site_room.room;
+        let ticket = self.verified.ticket.filter(|ticket| self.verified.session.is_none() && !ticket.is_pre())?;
+        let view = room.view();
+        let ended = ticket.epoch == view.epoch && view.has_ended(ticket.seq);
+        (ended || room.ended_here(ticket.epoch, ticket.seq)).then(|| {
+            let status = waiting::status_without_place(self.site_room, State::None, self.now_ms);
+            Polled { status, answer: self.empty(), ticket: None }
+        })
+    }
+
+    fn tell(&self, reception: Reception) -> Result<Polled, Answer> {
+        let (site, site_room, now_ms) = (self.site, self.site_room, self.now_ms);
+        match reception {
+            Reception::Admitted { minted, news } => {
+                Ok(admitted(site, site_room, &self.shown, &minted, news, now_ms, self.empty()))
+            }
+            Reception::Held(held) => {
+                let status = waiting::status_of(site_room, &held, now_ms, rand::random());
+                let mut answer = waiting::with_ticket(self.empty(), site_room, &site.mint, &held);
+                if held.news {
+                    answer = answer
+                        .text(TICKET_HEADER, &held.ticket.seal(site.mint.sealer(), site_room.room.name().as_str()));
+                }
+                Ok(Polled { status, answer, ticket: Some(held.ticket) })
+            }
+            Reception::Open | Reception::Broken => Err(Answer::problem(ProblemKind::Internal, None).cors(self.origin)),
+        }
+    }
+}
+
+fn admitted(
+    site: &Site,
+    site_room: &SiteRoom,
+    shown: &Credentials<'_>,
+    minted: &Minted,
+    news: bool,
+    now_ms: u64,
+    answer: Answer,
+) -> Polled {
+    let mut status = waiting::status_without_place(site_room, State::Admitted, now_ms);
+    status.poll_after_ms = 0;
+    status.expires_at_ms = Some(minted.session.expires_s * 1_000);
+    let answer = if shown.by_header() {
+        status.token = Some(minted.token.to_string());
+        answer.text(TOKEN_HEADER, &minted.token)
+    } else if news {
+        let cookies = news_by_cookie(site, site_room, minted, false, now_ms / 1_000);
+        cookies.iter().fold(answer, |answer, cookie| answer.cookie(cookie))
+    } else {
+        answer
+    };
+    Polled { status, answer, ticket: None }
+}
+
+fn json(status: &Status) -> Vec<u8> {
+    /// What a status takes, as a rule; a token makes it longer.
+    const BYTES: usize = 320;
+    let mut json = Vec::with_capacity(BYTES);
+    // Strings and finite numbers always serialise.
+    let _always = serde_json::to_writer(&mut json, status);
+    json
+}
