@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::ledger::holds::{HoldAnswer, HoldRequest, ReleaseAnswer, Wanted};
+use crate::ledger::holds::{Hold, HoldAnswer, HoldRequest, ReleaseAnswer, Wanted};
 use crate::ledger::idempotency::IdempotencyKey;
-use crate::ledger::payments::{CancelAnswer, PayAnswer, PayRequest};
+use crate::ledger::payments::{CancelAnswer, PayAnswer, PayRequest, Reservation};
 use crate::ledger::{Ledger, LedgerError};
 use crate::lock::{Locked, SeatLock};
 use crate::metrics::Metrics;
-use crate::seat::{ScheduleId, SeatNumber, Seats, UserId};
+use crate::seat::{ScheduleId, SeatNumber, Seats, Standing, UserId};
+use crate::seatmap::{Change, SeatMaps};
 use card::Cards;
 
 /// The method of payments by the gateway, as the ledger writes it.
@@ -47,13 +48,14 @@ pub struct Booking {
     lock: SeatLock,
     /// `None`: there is no gateway.
     cards: Option<Cards>,
+    maps: SeatMaps,
     metrics: Metrics,
 }
 
 impl Booking {
-    /// The use cases over a ledger, a lock, and a gateway if there is one.
-    pub fn new(ledger: Ledger, lock: SeatLock, cards: Option<Cards>, metrics: Metrics) -> Self {
-        Self { ledger, lock, cards, metrics }
+    /// The use cases over a ledger, a lock, and a gateway if there is one; `maps` hear of every change.
+    pub fn new(ledger: Ledger, lock: SeatLock, maps: SeatMaps, cards: Option<Cards>, metrics: Metrics) -> Self {
+        Self { ledger, lock, maps, cards, metrics }
     }
 
     /// Holds seats: the lock turns the crowd away, the ledger decides.
@@ -89,7 +91,12 @@ impl Booking {
             match &answer {
                 // A stored answer names the hold of its first time, whose locks are not ours.
                 Ok(HoldAnswer::Held { hold }) if hold.hold_id == request.hold => {
-                    self.lock.extend(request.schedule, seats, request.hold, request.ttl).await;
+                    let changes = held(hold);
+                    // Both at once: one wait for Redis.
+                    tokio::join!(
+                        self.lock.extend(request.schedule, seats, request.hold, request.ttl),
+                        self.maps.tell(request.schedule, &changes),
+                    );
                 }
                 _ => self.lock.release(request.schedule, seats.as_slice(), request.hold).await,
             }
@@ -103,6 +110,7 @@ impl Booking {
         if let HoldAnswer::Held { hold } = &answer
             && hold.hold_id == request.hold
         {
+            self.maps.tell(request.schedule, &held(hold)).await;
             let names: Vec<String> = hold.lines.iter().map(|line| line.seat.clone()).collect();
             if let Ok(seats) = Seats::parse(&names, names.len()) {
                 // Somebody who asked for these seats by name at this moment may have the locks: they end by themselves.
@@ -117,8 +125,13 @@ impl Booking {
     /// Gives seats back.
     pub async fn release(&self, user: UserId, hold: Uuid) -> Result<ReleaseAnswer, LedgerError> {
         let answer = self.ledger.release(user, hold).await?;
-        if let ReleaseAnswer::Released { schedule_id, seats } = &answer {
-            self.unlock(*schedule_id, seats.iter().map(String::as_str), hold).await;
+        if let ReleaseAnswer::Released { schedule_id, seats, versions } = &answer {
+            let freed = seats.iter().zip(versions);
+            let freed: Vec<Change> = freed.map(|(seat, version)| change(seat, *version, Standing::Free)).collect();
+            tokio::join!(
+                self.unlock(*schedule_id, seats.iter().map(String::as_str), hold),
+                self.maps.tell(ScheduleId(*schedule_id), &freed),
+            );
         }
         Ok(answer)
     }
@@ -132,7 +145,10 @@ impl Booking {
         };
         if let Ok(PayAnswer::Paid { reservation }) = &answer {
             let seats = reservation.lines.iter().map(|line| line.seat.as_str());
-            self.unlock(reservation.schedule_id, seats, request.hold).await;
+            tokio::join!(
+                self.unlock(reservation.schedule_id, seats, request.hold),
+                self.tell(reservation, 1, Standing::Sold),
+            );
         }
         self.metrics.payment(match &answer {
             Ok(PayAnswer::Paid { .. }) => "paid",
@@ -159,6 +175,9 @@ impl Booking {
         {
             cards.refund(reservation.payment_id);
         }
+        if let Ok(CancelAnswer::Cancelled { reservation }) = &answer {
+            self.tell(reservation, 2, Standing::Free).await;
+        }
         self.metrics.cancellation(match &answer {
             Ok(CancelAnswer::Cancelled { .. }) => "cancelled",
             Ok(_) => "refused",
@@ -167,9 +186,25 @@ impl Booking {
         answer
     }
 
+    /// Tells the maps what became of a reservation's seats, so many changes after their hold.
+    async fn tell(&self, reservation: &Reservation, changes: i64, standing: Standing) {
+        let lines = reservation.lines.iter();
+        let changes: Vec<Change> = lines.map(|line| change(&line.seat, line.version + changes, standing)).collect();
+        self.maps.tell(ScheduleId(reservation.schedule_id), &changes).await;
+    }
+
     async fn unlock<'a>(&self, schedule: i64, seats: impl Iterator<Item = &'a str>, hold: Uuid) {
         // Every seat in the ledger came in through the same check, or from seed data that fits it.
         let seats: Vec<SeatNumber> = seats.filter_map(|seat| SeatNumber::parse(seat).ok()).collect();
         self.lock.release(ScheduleId(schedule), &seats, hold).await;
     }
+}
+
+fn change(seat: &str, version: i64, standing: Standing) -> Change {
+    Change { seat: seat.to_owned(), version, standing }
+}
+
+fn held(hold: &Hold) -> Vec<Change> {
+    let standing = Standing::HeldUntil(hold.expires_at.timestamp_millis());
+    hold.lines.iter().map(|line| change(&line.seat, line.version, standing)).collect()
 }

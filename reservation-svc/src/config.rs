@@ -28,10 +28,12 @@ pub struct Config {
     pub admin_listen: SocketAddr,
     /// The database.
     pub database: LedgerSettings,
-    /// A replica was named. Reads do not go there yet; `serve` says so.
-    pub replica_named: bool,
-    /// Where the seat locks are; `None`: no locks.
+    /// Where the seat locks and the seat maps are; `None`: neither.
     pub redis_url: Option<SecretString>,
+    /// Whether seats are locked there.
+    pub lock_seats: bool,
+    /// Whether seat maps are kept there.
+    pub keep_seat_maps: bool,
     /// How queue tokens are checked; `None`: they are not asked for.
     pub queue: Option<QueueGateSettings>,
     /// How users' tokens are checked.
@@ -139,20 +141,25 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
     let url = reader.text("database.url", "");
     if url.is_empty() && needs != Needs::Users {
         reader.mistake("database.url", "is missing; set it here or in RESERVATION_DATABASE_URL");
-    } else if !url.is_empty() && !["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme)) {
+    } else if !url.is_empty() && !is_postgres(&url) {
         reader.mistake("database.url", "must begin with postgres://");
     }
-    let replica_named = !reader.text("database.replica_url", "").is_empty();
+    let replica_url = reader.text("database.replica_url", "");
+    if !replica_url.is_empty() && !is_postgres(&replica_url) {
+        reader.mistake("database.replica_url", "must begin with postgres:// (leave it empty for no replica)");
+    }
     let max_connections = reader.whole("database.max_connections", 20, 1..=1_000);
     let redis_url = reader.text("redis.url", "");
     if !redis_url.is_empty() && !["redis://", "rediss://"].iter().any(|scheme| redis_url.starts_with(scheme)) {
-        reader.mistake("redis.url", "must begin with redis:// (leave it empty for no seat lock)");
+        reader
+            .mistake("redis.url", "must begin with redis:// (leave it empty for no seat lock and no seat maps there)");
     }
     let queue = queue(reader, needs);
     let users = users(reader, needs);
     let demo_login = demo_login(reader, listen, &users);
-    let lock = reader.flag("holds.lock_seats_in_redis", true);
     let gateway = gateway::read(reader);
+    let keep_seat_maps = reader.flag("redis.keep_seat_maps", true);
+    let lock_seats = reader.flag("holds.lock_seats_in_redis", true);
     let holds = HoldRules {
         ttl: Duration::from_secs(u64::from(reader.whole("holds.ttl_s", 300, 1..=86_400))),
         max_seats: reader.whole("holds.max_seats", 4, 1..=100) as usize,
@@ -165,9 +172,14 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
     Config {
         listen,
         admin_listen,
-        database: LedgerSettings { url: url.into(), max_connections },
-        replica_named,
-        redis_url: (lock && !redis_url.is_empty()).then(|| redis_url.into()),
+        database: LedgerSettings {
+            url: url.into(),
+            replica_url: (!replica_url.is_empty()).then(|| replica_url.into()),
+            max_connections,
+        },
+        redis_url: (!redis_url.is_empty()).then(|| redis_url.into()),
+        lock_seats,
+        keep_seat_maps,
         queue,
         users,
         demo_login,
@@ -178,6 +190,10 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
         ticket_key_file,
         gateway,
     }
+}
+
+fn is_postgres(url: &str) -> bool {
+    ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
 fn queue(reader: &mut Reader, needs: Needs) -> Option<QueueGateSettings> {

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod holds;
 pub mod idempotency;
 mod limits;
+pub mod marks;
 pub mod object;
 pub mod openapi;
 pub mod page;
@@ -35,10 +36,13 @@ use crate::auth::demo::DemoLogin;
 use crate::auth::queue::QueueGate;
 use crate::auth::users::UserGate;
 use crate::booking::{Booking, HoldRules};
+use crate::ledger::position::Position;
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
 use crate::quota::Quota;
+use crate::seatmap::SeatMaps;
 use crate::ticket::TicketKey;
+use marks::Recent;
 use problem::{Kind, Problem};
 
 /// A client that sends its body slower than this is not waited for.
@@ -48,6 +52,10 @@ const BODY_LIMIT: Duration = Duration::from_secs(10);
 pub struct App {
     /// Hold, release, pay.
     pub booking: Booking,
+    /// Seat maps.
+    pub maps: SeatMaps,
+    /// Who has just written.
+    pub recent: Recent,
     /// Reads and charges.
     pub ledger: Ledger,
     /// Who is asking.
@@ -97,6 +105,7 @@ pub fn router(app: Arc<App>) -> Router {
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(after_panic))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), limits::tell))
+        .layer(middleware::from_fn_with_state(Arc::clone(&app), marks::follow))
         .layer(middleware::from_fn_with_state(Arc::clone(&app), count))
         .with_state(app)
 }
@@ -128,7 +137,7 @@ fn after_panic(panic: Box<dyn Any + Send + 'static>) -> Response {
 async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = Result<T, LedgerError>> + Send + 'static,
 ) -> Result<T, Problem> {
-    match tokio::spawn(work).await {
+    match tokio::spawn(Position::current().during(work)).await {
         Ok(done) => done.map_err(Problem::from),
         Err(error) => {
             tracing::error!(%error, "a use case did not end");

@@ -9,8 +9,11 @@ pub mod gateway;
 pub mod holds;
 pub mod idempotency;
 pub mod outbox;
+pub mod partitions;
 pub mod payments;
 mod pool;
+pub mod position;
+pub mod replica;
 pub mod schema;
 pub mod seed;
 pub mod tickets;
@@ -30,6 +33,9 @@ use tokio::time::timeout;
 use crate::metrics::Metrics;
 pub use error::LedgerError;
 use pool::{Lent, Pool};
+use position::Position;
+pub use replica::ReadFrom;
+use replica::Replica;
 
 /// How long one call may take in all. Above the server's own statement_timeout, so that this only
 /// fires when the server is gone without closing the connection.
@@ -43,7 +49,9 @@ const RETRIES: u32 = 3;
 pub struct LedgerSettings {
     /// postgres://…; a secret, since it holds the password.
     pub url: SecretString,
-    /// Connections at most.
+    /// Its streaming replica, where reads go that may; the same kind of secret.
+    pub replica_url: Option<SecretString>,
+    /// Connections at most, to each of the two.
     pub max_connections: u32,
 }
 
@@ -51,24 +59,17 @@ pub struct LedgerSettings {
 #[derive(Clone)]
 pub struct Ledger {
     pool: Pool,
+    replica: Option<Replica>,
     metrics: Metrics,
 }
 
 impl Ledger {
     /// Sets the pool up; connections are made when first needed. Fails on a URL that is none.
     pub fn new(settings: &LedgerSettings, metrics: Metrics) -> Result<Self, LedgerError> {
-        let options = PgConnectOptions::from_str(settings.url.expose_secret())
-            .map_err(|_| LedgerError::BadUrl)?
-            .application_name("reservation-svc")
-            .options([
-                ("lock_timeout", "200ms"),
-                ("statement_timeout", "2s"),
-                ("idle_in_transaction_session_timeout", "5s"),
-                ("timezone", "UTC"),
-            ])
-            .disable_statement_logging();
-        let pool = Pool::new(options, settings.max_connections);
-        Ok(Self { pool, metrics })
+        let pool = Pool::new(options(&settings.url)?, settings.max_connections);
+        let replica = settings.replica_url.as_ref().map(options).transpose()?;
+        let replica = replica.map(|options| Replica::new(options, settings.max_connections));
+        Ok(Self { pool, replica, metrics })
     }
 
     /// Whether the database answers at all.
@@ -81,9 +82,17 @@ impl Ledger {
         self.pool.usage()
     }
 
+    /// Whether reads go to a replica now; `None` without one.
+    pub fn replica_usable(&self) -> Option<bool> {
+        self.replica.as_ref().map(Replica::is_usable)
+    }
+
     /// Closes all connections.
     pub async fn close(&self) {
         self.pool.close().await;
+        if let Some(replica) = &self.replica {
+            replica.close().await;
+        }
     }
 
     /// The only row.
@@ -107,6 +116,24 @@ impl Ledger {
         settle(lent, done)
     }
 
+    /// The only row of a statement that may write. With a replica the caller's position is taken after the commit,
+    /// on the same connection; without one this is one round trip.
+    async fn written<O: Row>(&self, query: RowsOf<'_, O>) -> Result<O, LedgerError> {
+        let mut lent = self.pool.lend().await?;
+        let with_replica = self.replica.is_some();
+        let work = async {
+            let row = query.fetch_one(&mut lent.connection).await?;
+            let position: (i64,) = match with_replica {
+                true => sqlx::query_as(replica::LOG_POSITION).fetch_one(&mut lent.connection).await?,
+                false => (0,),
+            };
+            Position::current().advance(u64::try_from(position.0).unwrap_or(0));
+            Ok(row)
+        };
+        let done = timeout(CALL_LIMIT, work).await;
+        settle(lent, done)
+    }
+
     /// The answer of one of our SQL functions; asked again when it lost a deadlock: nothing was done then.
     async fn answer<'q, T: DeserializeOwned>(
         &self,
@@ -114,7 +141,7 @@ impl Ledger {
     ) -> Result<T, LedgerError> {
         let mut left = RETRIES;
         loop {
-            match self.one(query()).await {
+            match self.written(query()).await {
                 Ok((answer,)) => return read(answer),
                 Err(LedgerError::Conflict) if left > 0 => {
                     left -= 1;
@@ -126,6 +153,20 @@ impl Ledger {
             }
         }
     }
+}
+
+/// How connections are made, to the primary and to its replica.
+fn options(url: &SecretString) -> Result<PgConnectOptions, LedgerError> {
+    let options = PgConnectOptions::from_str(url.expose_secret()).map_err(|_| LedgerError::BadUrl)?;
+    Ok(options
+        .application_name("reservation-svc")
+        .options([
+            ("lock_timeout", "200ms"),
+            ("statement_timeout", "2s"),
+            ("idle_in_transaction_session_timeout", "5s"),
+            ("timezone", "UTC"),
+        ])
+        .disable_statement_logging())
 }
 
 /// A statement whose rows are read as `O`.

@@ -1,6 +1,7 @@
 //! The reservation service: holds seats, takes the money, keeps the ledger. What it is made of; no logic here.
 //!
-//! `seat` (pure) ← `lock` (Redis), `gateway` (payments elsewhere) and `ledger` (Postgres) ← `booking` (use cases) ← `http` and `admin` (edges).
+//! `seat` (pure) ← `link`, `lock` (Redis), `gateway` (payments elsewhere) and `ledger` (Postgres) ← `seatmap`, `booking`
+//! (use cases) ← `http` and `admin` (edges).
 
 pub mod admin;
 pub mod auth;
@@ -12,11 +13,13 @@ pub mod event;
 pub mod gateway;
 pub mod http;
 pub mod ledger;
+pub mod link;
 pub mod listener;
 pub mod lock;
 pub mod metrics;
 pub mod quota;
 pub mod seat;
+pub mod seatmap;
 pub mod serve;
 pub mod ticket;
 pub mod worker;

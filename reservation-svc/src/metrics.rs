@@ -29,6 +29,8 @@ pub struct Metrics {
     gateway_settled: IntCounterVec,
     gateway_debts: IntGauge,
     gateway_oldest_debt_s: Gauge,
+    seat_maps: IntCounterVec,
+    reads: IntCounterVec,
 }
 
 impl Metrics {
@@ -41,7 +43,7 @@ impl Metrics {
             Ok(counter)
         };
         let requests = counter("http_requests_total", "Answered requests.", &["method", "route", "status"])?;
-        let redis = counter("redis_commands_total", "Calls of the seat lock to Redis.", &["command", "outcome"])?;
+        let redis = counter("redis_commands_total", "Calls to Redis.", &["command", "outcome"])?;
         let holds = counter("seat_holds_total", "Attempts to hold seats.", &["outcome"])?;
         let payments = counter("payments_total", "Attempts to pay for a hold.", &["outcome"])?;
         let cancellations = counter("cancellations_total", "Attempts to cancel a reservation.", &["outcome"])?;
@@ -63,6 +65,8 @@ impl Metrics {
         let gateway_oldest_debt_s =
             Gauge::new("gateway_payments_owed_oldest_seconds", "How long the oldest of them has not moved.")?;
         registry.register(Box::new(gateway_oldest_debt_s.clone()))?;
+        let seat_maps = counter("seat_map_reads_total", "Where seat maps came from.", &["source"])?;
+        let reads = counter("db_reads_total", "Reads by the server that answered.", &["server"])?;
         let durations = HistogramVec::new(
             HistogramOpts::new("http_request_duration_seconds", "Time to the answer.")
                 .buckets(LATENCY_BUCKETS_S.to_vec()),
@@ -89,6 +93,8 @@ impl Metrics {
             gateway_settled,
             gateway_debts,
             gateway_oldest_debt_s,
+            seat_maps,
+            reads,
         })
     }
 
@@ -110,7 +116,7 @@ impl Metrics {
         }
     }
 
-    /// The seat lock asked Redis: `ok`, `error` (also too slow) or `skipped` (the breaker is open).
+    /// Redis was asked: `ok`, `error` (also too slow) or `skipped` (the breaker is open).
     pub fn redis_command(&self, command: &str, outcome: &str) {
         self.redis.with_label_values(&[command, outcome]).inc();
     }
@@ -162,6 +168,16 @@ impl Metrics {
     pub fn gateway_debts(&self, owed: i64, oldest_s: f64) {
         self.gateway_debts.set(owed);
         self.gateway_oldest_debt_s.set(oldest_s);
+    }
+
+    /// A seat map was asked for and came from this `process`, from `redis` or from the `database`.
+    pub fn seat_map(&self, source: &str) {
+        self.seat_maps.with_label_values(&[source]).inc();
+    }
+
+    /// A read that a replica may answer was answered by the `primary` or a `replica`.
+    pub fn read_from(&self, server: &str) {
+        self.reads.with_label_values(&[server]).inc();
     }
 
     /// All of it in the Prometheus text format.

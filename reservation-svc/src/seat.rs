@@ -170,6 +170,44 @@ impl SeatState {
     }
 }
 
+/// Who has a seat, as long as nobody changes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody.
+    Free,
+    /// Somebody, until this time, ms since 1970.
+    HeldUntil(i64),
+    /// Somebody who paid.
+    Sold,
+}
+
+impl Standing {
+    /// What a buyer sees at a time, ms since 1970: a hold ends by the clock, and nobody has to write that down.
+    pub fn at(self, now_ms: i64) -> SeatState {
+        match self {
+            Self::Free => SeatState::Available,
+            Self::HeldUntil(until_ms) if until_ms <= now_ms => SeatState::Available,
+            Self::HeldUntil(_) => SeatState::Held,
+            Self::Sold => SeatState::Reserved,
+        }
+    }
+}
+
+/// A seat of a map.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seat {
+    /// Its number.
+    pub seat: String,
+    /// The priced section.
+    pub section: String,
+    /// In the smallest unit.
+    pub price: i64,
+    /// Rises with every change.
+    pub version: i64,
+    /// Who has it.
+    pub standing: Standing,
+}
+
 /// Checks the amount of a charge: whole, positive, bounded.
 pub fn charge_amount(amount: i64) -> Result<i64, AmountError> {
     if (1..=MAX_CHARGE).contains(&amount) { Ok(amount) } else { Err(AmountError) }

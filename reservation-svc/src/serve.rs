@@ -22,10 +22,14 @@ use crate::config::{Config, UserKeys};
 use crate::gateway::guarded::Guarded;
 use crate::gateway::http::{GatewaySetupError, HttpGateway};
 use crate::http::App;
+use crate::http::marks::Recent;
 use crate::ledger::{Ledger, LedgerError};
-use crate::lock::{LockSetupError, SeatLock};
+use crate::link::{Link, LinkError};
+use crate::lock::SeatLock;
 use crate::metrics::Metrics;
 use crate::quota::Quota;
+use crate::seatmap::SeatMaps;
+use crate::seatmap::store::MapStore;
 use crate::ticket::{TicketKey, TicketKeyError};
 use crate::{admin, http, listener};
 
@@ -40,7 +44,7 @@ pub enum StartError {
     Database(#[from] LedgerError),
     /// The Redis URL is none.
     #[error(transparent)]
-    Lock(#[from] LockSetupError),
+    Redis(#[from] LinkError),
     /// A secret file is missing or too short.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -108,13 +112,10 @@ impl Service {
         }
         let tickets = config.ticket_key_file.as_deref().map(TicketKey::read).transpose()?;
         let queue = config.queue.clone().map(QueueGate::new).transpose()?;
-        let lock = match &config.redis_url {
-            Some(url) => SeatLock::at(url.expose_secret(), metrics.clone())?,
-            None => SeatLock::off(metrics.clone()),
-        };
-        if config.replica_named {
-            tracing::warn!("database.replica_url is set; this version reads from the primary only");
-        }
+        let link = config.redis_url.as_ref().map(|url| Link::at(url.expose_secret(), metrics.clone()));
+        let link = link.transpose()?.map(Arc::new);
+        let lock = link.clone().filter(|_| config.lock_seats).map_or_else(SeatLock::off, SeatLock::over);
+        let store = link.filter(|_| config.keep_seat_maps).map_or_else(MapStore::off, MapStore::over);
         let ledger = Ledger::new(&config.database, metrics.clone())?;
         ledger.check_schema().await?;
         let public = bind("server.listen", config.listen).await?;
@@ -130,11 +131,16 @@ impl Service {
             background.spawn(async move { keys.keep_fresh().await });
         }
         background.spawn(tidy(ledger.clone()));
+        let watched = ledger.clone();
+        background.spawn(async move { watched.watch_replica().await });
 
         let cards = config.gateway.as_ref().map(|settings| cards(settings, &ledger, &metrics)).transpose()?;
-        let booking = Booking::new(ledger.clone(), lock, cards, metrics.clone());
+        let maps = SeatMaps::new(ledger.clone(), store, http::views::seat_map, metrics.clone());
+        let booking = Booking::new(ledger.clone(), lock, maps.clone(), cards, metrics.clone());
         let app = Arc::new(App {
             booking,
+            maps,
+            recent: Recent::default(),
             ledger: ledger.clone(),
             users,
             queue,

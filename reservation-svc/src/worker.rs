@@ -7,6 +7,7 @@ pub mod dispatch;
 pub mod expiry;
 pub mod housekeeping;
 pub mod operator;
+pub mod partitions;
 pub mod recovery;
 pub mod relay;
 pub mod setup;
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::Config;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, LedgerSettings};
 use crate::listener;
 use crate::metrics::Metrics;
 use crate::serve::{StartError, bind};
@@ -48,7 +49,9 @@ impl Worker {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let metrics = Metrics::new()?;
         let board = Board::new(metrics.registry())?;
-        let ledger = Ledger::new(&config.database, metrics.clone())?;
+        // A worker writes; what it reads it goes on to change.
+        let primary = LedgerSettings { replica_url: None, ..config.database.clone() };
+        let ledger = Ledger::new(&primary, metrics.clone())?;
         ledger.check_schema().await?;
         let bound = bind("events.admin_listen", config.events.admin_listen).await?;
 

@@ -57,6 +57,21 @@ impl PrivatePostgres {
         Ok(postgres)
     }
 
+    /// Copies it and starts the copy as its streaming replica, of all databases, on a port of its own.
+    ///
+    /// # Errors
+    /// As [`PrivatePostgres::start`]; and when it does not run itself.
+    pub async fn replica(&self) -> Result<Self> {
+        let replica = Self {
+            port: Reserved::new().map_err(Error::io("reserving a port"))?,
+            child: Mutex::new(None),
+            templates: tokio::sync::Mutex::default(),
+            cluster: Cluster::replica(&self.cluster, USER, self.addr().port()).await?,
+        };
+        replica.restart().await?;
+        Ok(replica)
+    }
+
     /// Its address; the same one after a restart.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {

@@ -8,11 +8,13 @@ mod queue;
 mod reference;
 mod resp;
 mod rounds;
+mod seats;
 mod visit;
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use clap::ValueEnum;
 
 use crate::prepare::{self, Purpose};
 use crate::{cargo, say};
@@ -23,15 +25,15 @@ pub(crate) struct Options {
     /// Which benchmark; without a name, all of them
     #[arg(value_enum)]
     name: Option<Name>,
-    /// `edge`: rounds of each variant; six or more for an interval of 95 %
+    /// `edge` and `seats`: rounds of each variant; six or more for an interval of 95 %
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// `edge`: seconds of load in a round
+    /// `edge` and `seats`: seconds of load in a round
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=60))]
     seconds: u64,
-    /// `queue`: only these parts, separated by commas
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
-    only: Vec<queue::Part>,
+    /// `queue` and `seats`: only these parts, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "PART")]
+    only: Vec<String>,
     /// How the services are built: `dist` takes minutes and is what counts, `release` is for a quick look
     #[arg(long, value_enum, default_value_t = Profile::Dist)]
     profile: Profile,
@@ -44,6 +46,8 @@ enum Name {
     Edge,
     /// The line with a million in it: memory, joins, lookups, admissions, connections
     Queue,
+    /// Holds against pgbench, the seat lock, seat maps, a sale at 1,000 requests/s
+    Seats,
 }
 
 /// A profile of cargo.
@@ -58,17 +62,39 @@ enum Profile {
 /// Runs the benchmarks; targets that are missed are printed and fail nothing.
 pub(crate) async fn run(options: &Options) -> Result<bool> {
     ensure!(
-        options.only.is_empty() || options.name == Some(Name::Queue),
-        "--only chooses parts of `bench queue`: write `cargo xtask bench queue --only …`"
+        options.only.is_empty() || matches!(options.name, Some(Name::Queue | Name::Seats)),
+        "--only chooses parts of `bench queue` or `bench seats`: write `cargo xtask bench queue --only …`"
     );
+    let time = Duration::from_secs(options.seconds);
+    // Before anything is installed or built: a part that there is not.
+    match options.name {
+        Some(Name::Queue) => drop(parts::<queue::Part>(&options.only)?),
+        Some(Name::Seats) => drop(parts::<seats::Part>(&options.only)?),
+        _ => {}
+    }
     prepare::system(Purpose::Bench)?;
     if matches!(options.name, None | Some(Name::Edge)) {
-        edge::run(options.profile, options.rounds, Duration::from_secs(options.seconds)).await?;
+        edge::run(options.profile, options.rounds, time).await?;
     }
     if matches!(options.name, None | Some(Name::Queue)) {
-        queue::run(options.profile, &options.only).await?;
+        queue::run(options.profile, &parts(&options.only)?).await?;
+    }
+    if matches!(options.name, None | Some(Name::Seats)) {
+        seats::run(options.profile, &parts(&options.only)?, options.rounds, time).await?;
     }
     Ok(true)
+}
+
+/// The parts that `--only` names, of one benchmark.
+fn parts<P: ValueEnum>(names: &[String]) -> Result<Vec<P>> {
+    let part = |name: &String| {
+        P::from_str(name, false).map_err(|_| {
+            let all = P::value_variants().iter().filter_map(ValueEnum::to_possible_value);
+            let all: Vec<String> = all.map(|part| part.get_name().to_owned()).collect();
+            anyhow::anyhow!("--only {name}: there is no such part; there are {}", all.join(", "))
+        })
+    };
+    names.iter().map(part).collect()
 }
 
 impl Profile {

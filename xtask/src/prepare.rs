@@ -9,6 +9,7 @@ use anyhow::Result;
 use crate::say;
 
 pub(crate) use interop::Environment;
+pub(crate) use needs::find;
 
 /// What a command is going to do, and so what it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

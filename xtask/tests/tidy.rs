@@ -37,6 +37,10 @@ const RULES: &[(&[&str], &[&str])] = &[
         &["waitroom-proxy/src/store", "reservation-svc/src/lock.rs", "reservation-svc/src/lock"],
         &["pingora", "axum", "sqlx"],
     ),
+    (
+        &["reservation-svc/src/link.rs", "reservation-svc/src/seatmap.rs", "reservation-svc/src/seatmap"],
+        &["pingora", "axum", "sqlx"],
+    ),
     (&["waitroom-proxy/src/store/memory.rs", "waitroom-proxy/src/store/memory"], &["redis"]),
     (&["reservation-svc/src/ledger.rs", "reservation-svc/src/ledger"], &["redis", "axum"]),
     (

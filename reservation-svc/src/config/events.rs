@@ -30,6 +30,8 @@ pub struct EventsSettings {
     pub admin_listen: SocketAddr,
     /// How long relayed events, and the memory of having had them, are kept.
     pub keep_days: u32,
+    /// When a month of reservations is detached: so many months after its end; 0: never.
+    pub keep_reservation_months: u32,
     /// Whose midnight ends a day of the settlement.
     pub settlement_time_zone: String,
     /// The waiting room's Redis, where `queue.activated` comes from; `None`: it is not relayed.
@@ -58,6 +60,7 @@ pub(super) fn events(reader: &mut Reader) -> EventsSettings {
     EventsSettings {
         admin_listen: reader.address("events.admin_listen", "127.0.0.1:9092"),
         keep_days: reader.whole("events.keep_days", 7, 1..=3_650),
+        keep_reservation_months: reader.whole("events.keep_reservation_months", 36, 0..=1_200),
         settlement_time_zone: reader.text("events.settlement_time_zone", "UTC"),
         queue_redis_url: (!queue_redis_url.is_empty()).then(|| queue_redis_url.into()),
     }

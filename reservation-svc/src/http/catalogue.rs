@@ -2,19 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 
 use super::App;
 use super::body::IntegerId;
-use super::caller::Admitted;
+use super::caller::{Admitted, now_ms};
+use super::marks::Mark;
 use super::openapi::ProblemView;
 use super::problem::{Kind, Problem};
 use super::views::{ConcertsView, SchedulesView, SeatsView};
-use crate::ledger::catalogue::MapVersion;
+use crate::ledger::LedgerError;
 use crate::seat::ScheduleId;
+use crate::seatmap::{Rendered, Wish};
 
 /// All concerts.
 #[utoipa::path(get, path = "/concerts", tag = "catalogue", responses((status = 200, body = ConcertsView)))]
@@ -54,38 +56,68 @@ pub async fn seats(
     State(app): State<Arc<App>>,
     _admitted: Admitted,
     IntegerId(schedule): IntegerId,
+    Extension(mark): Extension<Mark>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let unknown = || Problem::new(Kind::ScheduleNotFound, format!("There is no schedule {schedule}."));
-    if let Some(known) = headers.get(header::IF_NONE_MATCH) {
-        // Counting is cheaper than reading and sending a thousand seats.
-        let version = app.ledger.map_version(ScheduleId(schedule)).await?.ok_or_else(unknown)?;
-        if matches(known, &etag(schedule, version)) {
-            return Ok((StatusCode::NOT_MODIFIED, caching(schedule, version)).into_response());
-        }
+    let wish = if mark.has_written { Wish::Fresh } else { Wish::AsShown };
+    let map = app.maps.get(ScheduleId(schedule), wish, now_ms()).await.map_err(|error| LedgerError::clone(&error))?;
+    let map = map.ok_or_else(|| Problem::new(Kind::ScheduleNotFound, format!("There is no schedule {schedule}.")))?;
+    let etag = etag(schedule, &map);
+    let caching = caching(&etag);
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| matches(known, &etag)) {
+        return Ok((StatusCode::NOT_MODIFIED, caching).into_response());
     }
-    let (version, seats) = app.ledger.seats(ScheduleId(schedule)).await?.ok_or_else(unknown)?;
-    let seats = seats.into_iter().map(Into::into).collect();
-    Ok((caching(schedule, version), Json(SeatsView { seats })).into_response())
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    if !takes_gzip(&headers) {
+        return Ok((caching, json, map.json()).into_response());
+    }
+    let gzip = [(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
+    Ok((caching, json, gzip, map.gzip()).into_response())
 }
 
 /// Weak, because the same map goes out compressed or not.
-fn etag(schedule: i64, version: MapVersion) -> String {
-    format!("W/\"{schedule}-{}-{}\"", version.versions, version.run_out)
+fn etag(schedule: i64, map: &Rendered) -> String {
+    format!("W/\"{schedule}-{}\"", map.etag())
 }
 
-fn caching(schedule: i64, version: MapVersion) -> HeaderMap {
+fn caching(etag: &str) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    if let Ok(etag) = HeaderValue::from_str(&etag(schedule, version)) {
+    if let Ok(etag) = HeaderValue::from_str(etag) {
         headers.insert(header::ETAG, etag);
     }
     // Kept, but asked for every time: a seat map of a second ago sells nothing.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     headers
+}
+
+/// Whether gzip is among what the client takes. A quality is only looked at for being none: there is no other choice.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let listed = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+    listed.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = quality.trim().trim_start_matches("q=").parse() == Ok(0.0);
+        name.trim().eq_ignore_ascii_case("gzip") && !refused
+    })
 }
 
 /// Weak comparison, as If-None-Match wants it.
 fn matches(known: &HeaderValue, etag: &str) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     known.to_str().is_ok_and(|known| known.split(',').any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_sent_to_who_takes_it() {
+        let takes = |value: &'static str| {
+            takes_gzip(&HeaderMap::from_iter([(header::ACCEPT_ENCODING, HeaderValue::from_static(value))]))
+        };
+        assert!(takes("gzip") && takes("br, gzip;q=0.5") && takes("deflate,GZIP"));
+        assert!(!takes("identity") && !takes("gzip;q=0") && !takes("br, gzip; q=0.0") && !takes(""));
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
 }

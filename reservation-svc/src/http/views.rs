@@ -8,9 +8,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::object::Object;
-use crate::ledger::catalogue::{Concert, Schedule, Seat};
+use crate::ledger::catalogue::{Concert, Schedule};
 use crate::ledger::holds::{Hold, Line};
 use crate::ledger::payments::Reservation;
+use crate::seat::Seat;
 
 /// All concerts.
 #[derive(Debug, Serialize, ToSchema)]
@@ -91,10 +92,16 @@ pub struct SeatView {
     pub version: i64,
 }
 
-impl From<Seat> for SeatView {
-    fn from(Seat { seat, section, price, state, version }: Seat) -> Self {
-        Self { seat, section, price, status: state.as_str(), version }
-    }
+/// A seat map as JSON, as it is at a time (ms since 1970).
+pub fn seat_map(seats: &[Seat], now_ms: i64) -> Result<Vec<u8>, serde_json::Error> {
+    let view = |seat: &Seat| SeatView {
+        seat: seat.seat.clone(),
+        section: seat.section.clone(),
+        price: seat.price,
+        status: seat.standing.at(now_ms).as_str(),
+        version: seat.version,
+    };
+    serde_json::to_vec(&SeatsView { seats: seats.iter().map(view).collect() })
 }
 
 /// Seats to hold: named ones, or so many adjacent ones of a section, which the service chooses.

@@ -3,7 +3,7 @@
 use sqlx::error::DatabaseError;
 
 /// Why the ledger did not do what it was asked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum LedgerError {
     /// The configured URL is not one of Postgres.
     #[error("not a Postgres URL (expected postgres://USER:PASSWORD@HOST:PORT/DATABASE)")]

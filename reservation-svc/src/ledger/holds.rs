@@ -124,6 +124,8 @@ pub enum ReleaseAnswer {
         schedule_id: i64,
         /// The seats.
         seats: Vec<String>,
+        /// Their versions since.
+        versions: Vec<i64>,
     },
     /// There is no such hold of this user.
     HoldUnknown,

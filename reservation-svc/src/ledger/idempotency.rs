@@ -74,9 +74,9 @@ impl Ledger {
         let (removed,): (i64,) = self
             .one(
                 sqlx::query_as(
-                    "WITH removed AS (DELETE FROM idempotency_keys WHERE (user_id, key) IN (
-                         SELECT user_id, key FROM idempotency_keys WHERE expires_at <= now()
-                         ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED) RETURNING 1)
+                    "WITH removed AS (DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+                         SELECT ctid FROM idempotency_keys WHERE expires_at <= now()
+                         ORDER BY expires_at LIMIT $1 FOR UPDATE SKIP LOCKED)) RETURNING 1)
                      SELECT count(*) FROM removed",
                 )
                 .bind(TIDY_ROWS),

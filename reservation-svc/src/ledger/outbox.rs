@@ -141,9 +141,9 @@ impl Ledger {
         let (removed,): (i64,) = self
             .one(
                 sqlx::query_as(
-                    "WITH removed AS (DELETE FROM outbox WHERE id IN (
+                    "WITH removed AS (DELETE FROM outbox WHERE id = ANY (ARRAY(
                          SELECT id FROM (SELECT id, relayed_at FROM outbox ORDER BY id LIMIT $1) oldest
-                         WHERE relayed_at < clock_timestamp() - make_interval(days => $2)) RETURNING 1)
+                         WHERE relayed_at < clock_timestamp() - make_interval(days => $2))) RETURNING 1)
                      SELECT count(*) FROM removed",
                 )
                 .bind(PRUNE_ROWS)

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::holds::Line;
 use super::idempotency::IdempotencyKey;
-use super::{Ledger, LedgerError, read};
+use super::{Ledger, LedgerError, ReadFrom, read};
 use crate::seat::UserId;
 
 /// The queue session that a purchase is made in.
@@ -171,9 +171,12 @@ impl Ledger {
 
     /// A reservation of this user.
     pub async fn reservation_of(&self, user: UserId, reservation: Uuid) -> Result<Option<Reservation>, LedgerError> {
-        let (found,): (Option<Value>,) =
-            self.one(sqlx::query_as("SELECT reservation_of($1, $2)").bind(user.get()).bind(reservation)).await?;
-        found.map(read).transpose()
+        let found: Vec<(Option<Value>,)> = self
+            .read(ReadFrom::Replica, || {
+                sqlx::query_as("SELECT reservation_of($1, $2)").bind(user.get()).bind(reservation)
+            })
+            .await?;
+        found.into_iter().find_map(|(reservation,)| reservation).map(read).transpose()
     }
 
     /// The reservations of this user, newest first, those older than `before` if given.
@@ -184,15 +187,15 @@ impl Ledger {
         limit: i64,
     ) -> Result<Vec<Reservation>, LedgerError> {
         let found: Vec<(Value,)> = self
-            .all(
+            .read(ReadFrom::Replica, || {
                 sqlx::query_as(
                     "SELECT reservation_of($1, r.id) FROM reservations r
                      WHERE r.user_id = $1 AND ($2::uuid IS NULL OR r.id < $2) ORDER BY r.id DESC LIMIT $3",
                 )
                 .bind(user.get())
                 .bind(before)
-                .bind(limit),
-            )
+                .bind(limit)
+            })
             .await?;
         found.into_iter().map(|(reservation,)| read(reservation)).collect()
     }

@@ -2,12 +2,10 @@
 
 use sqlx::migrate::Migrator;
 
+use super::partitions::MONTHS_AHEAD;
 use super::{Ledger, LedgerError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("../migrations");
-
-/// How far ahead partitions of reservations are made.
-const PARTITION_MONTHS: i32 = 24;
 
 impl Ledger {
     /// Applies what is missing and makes the partitions of the coming months. Repeating it changes nothing.
@@ -25,7 +23,7 @@ impl Ledger {
             Err(error) => return Err(LedgerError::Schema(error.to_string())),
         }
         sqlx::query("SELECT create_reservation_partitions(current_date, $1)")
-            .bind(PARTITION_MONTHS)
+            .bind(MONTHS_AHEAD)
             .execute(&mut *connection)
             .await?;
         // Not given back: its time-outs are not those of a request.

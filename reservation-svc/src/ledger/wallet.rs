@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::idempotency::IdempotencyKey;
-use super::{Ledger, LedgerError};
+use super::{Ledger, LedgerError, ReadFrom};
 use crate::seat::UserId;
 
 /// What a user has.
@@ -55,11 +55,13 @@ pub enum ChargeAnswer {
 impl Ledger {
     /// The user's wallet.
     pub async fn wallet_of(&self, user: UserId) -> Result<Option<Wallet>, LedgerError> {
-        self.optional(
-            sqlx::query_as("SELECT id, balance, currency::text AS currency FROM wallets WHERE user_id = $1")
-                .bind(user.get()),
-        )
-        .await
+        let found = self
+            .read(ReadFrom::Replica, || {
+                sqlx::query_as("SELECT id, balance, currency::text AS currency FROM wallets WHERE user_id = $1")
+                    .bind(user.get())
+            })
+            .await?;
+        Ok(found.into_iter().next())
     }
 
     /// Adds money. `amount` has been checked by [`crate::seat::charge_amount`]. One round trip.
@@ -83,7 +85,7 @@ impl Ledger {
         before: Option<i64>,
         limit: i64,
     ) -> Result<Vec<Transaction>, LedgerError> {
-        self.all(
+        self.read(ReadFrom::Replica, || {
             sqlx::query_as(
                 "SELECT t.id, t.kind, t.amount, t.balance_after, p.reservation_id, t.created_at
                  FROM wallets w JOIN wallet_transactions t ON t.wallet_id = w.id
@@ -92,8 +94,8 @@ impl Ledger {
             )
             .bind(user.get())
             .bind(before)
-            .bind(limit),
-        )
+            .bind(limit)
+        })
         .await
     }
 }

@@ -10,6 +10,7 @@ use super::consumers::{Consumer, Consumers};
 use super::dispatch::Dispatch;
 use super::expiry::Expiry;
 use super::housekeeping::Housekeeping;
+use super::partitions::Partitions;
 use super::recovery::Recovery;
 use super::relay::{self, Relay};
 use super::task::Task;
@@ -34,7 +35,7 @@ pub(super) async fn parts(config: &Config, ledger: &Ledger, metrics: &Metrics) -
     let bell = Arc::new(Notify::new());
     let mut listening = JoinSet::new();
     // Connections of its own: the relay keeps one for as long as the consumers need others.
-    let own = LedgerSettings { max_connections: 2, ..config.database.clone() };
+    let own = LedgerSettings { max_connections: 2, replica_url: None, ..config.database.clone() };
     let own = Ledger::new(&own, metrics.clone())?;
     listening.spawn(relay::listen(own.clone(), Arc::clone(&bell)));
     let sink = Arc::new(consumers(config, ledger, registry).await?);
@@ -43,6 +44,7 @@ pub(super) async fn parts(config: &Config, ledger: &Ledger, metrics: &Metrics) -
     let mut tasks: Vec<Arc<dyn Task>> = vec![
         Arc::new(Expiry::new(ledger.clone())),
         Arc::new(Housekeeping::new(ledger.clone(), config.events.keep_days, registry)?),
+        Arc::new(Partitions::new(ledger.clone(), config.events.keep_reservation_months)),
         Arc::new(Relay::new(own, sink, bell, relayed)),
     ];
     if let Some(webhook) = &config.webhook {

@@ -123,7 +123,7 @@ impl Site {
 async fn seeded() -> TestDatabase<'static> {
     let server = postgres::shared().await;
     let fill = |url: String| async move {
-        let settings = LedgerSettings { url: url.into(), max_connections: 2 };
+        let settings = LedgerSettings { url: url.into(), replica_url: None, max_connections: 2 };
         let ledger = Ledger::new(&settings, Metrics::new().unwrap())?;
         ledger.migrate().await?;
         ledger.seed().await?;

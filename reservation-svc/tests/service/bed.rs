@@ -36,6 +36,8 @@ pub(crate) struct Wishes {
     pub(crate) redis_url: String,
     /// Where the service finds its database, when not directly.
     pub(crate) database_url: Option<String>,
+    /// Where the service may read; nowhere unless given.
+    pub(crate) replica_url: String,
     /// Lines of `[holds]`.
     pub(crate) holds: String,
     /// Purchases per queue session.
@@ -89,7 +91,7 @@ pub(crate) async fn seeded(server: &'static PrivatePostgres) -> TestDatabase<'st
 }
 
 pub(crate) fn ledger(url: &str) -> Ledger {
-    let settings = LedgerSettings { url: url.into(), max_connections: 4 };
+    let settings = LedgerSettings { url: url.into(), replica_url: None, max_connections: 4 };
     Ledger::new(&settings, Metrics::new().unwrap()).unwrap()
 }
 
@@ -251,9 +253,10 @@ fn config(wishes: &Wishes, database_url: &str, secret: &PathBuf, proxy_url: &str
     };
     format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n\
-         [database]\nurl = {database_url:?}\nmax_connections = {}\n[redis]\nurl = {:?}\n\
+         [database]\nurl = {database_url:?}\nreplica_url = {:?}\nmax_connections = {}\n[redis]\nurl = {:?}\n\
          [queue_token]\naudiences = [{ROOM:?}]\njwks_url = \"{}{JWKS}\"\nmax_purchases = {}\n\
          [limits]\nuser_requests_per_s = {}\n[users]\n{}\n[holds]\n{}\n[tickets]\nkey_file = {:?}\n{}",
+        wishes.replica_url,
         if wishes.connections == 0 { 20 } else { wishes.connections },
         wishes.redis_url,
         proxy_url,

@@ -33,6 +33,9 @@ const SETTINGS: [&str; 8] = [
     "timezone=UTC",
 ];
 
+/// A copy of some tens of megabytes on one disk.
+const COPIED_WITHIN: Duration = Duration::from_secs(120);
+
 /// A data folder with a superuser and his password.
 #[derive(Debug)]
 pub(super) struct Cluster {
@@ -69,6 +72,29 @@ impl Cluster {
         if !output.status.success() {
             let log = format!("{}\n{}", output.stdout, output.stderr);
             return Err(Error::Ended { name: "initdb".to_owned(), status: output.status.to_string(), log });
+        }
+        Ok(cluster)
+    }
+
+    /// Makes a copy of a running one, on `port` of this machine, that follows it as its streaming replica.
+    pub(super) async fn replica(primary: &Self, user: &str, port: u16) -> Result<Self> {
+        let cluster =
+            Self { folder: Scratch::new("replica")?, password: primary.password.clone(), account: primary.account };
+        if let Some(account) = cluster.account {
+            account::give(cluster.folder.path(), account)?;
+        }
+        let output = Program::new(binaries::find_postgres("pg_basebackup")?)
+            .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", user])
+            .args(["--no-sync", "--checkpoint=fast", "--wal-method=stream", "--write-recovery-conf", "-D"])
+            .arg(cluster.data())
+            .env("PGPASSWORD", &cluster.password)
+            .folder(cluster.folder.path())
+            .account(cluster.account)
+            .output(COPIED_WITHIN)
+            .await?;
+        if !output.status.success() {
+            let log = format!("{}\n{}", output.stdout, output.stderr);
+            return Err(Error::Ended { name: "pg_basebackup".to_owned(), status: output.status.to_string(), log });
         }
         Ok(cluster)
     }

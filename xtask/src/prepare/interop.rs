@@ -1,4 +1,4 @@
-//! Fetches, below the target folder, what the tests check against: PyJWT, jose and axe-core; nothing is installed globally.
+//! Fetches, below the target folder, what the tests check against: PyJWT, schemathesis, jose and axe-core; nothing is installed globally.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::cargo;
 use crate::say;
 
 /// Pinned: a test that passed yesterday must not fail for a release of today.
-const PYTHON_PACKAGE: &str = "PyJWT[crypto]==2.15.1";
+const PYTHON_PACKAGES: [&str; 2] = ["PyJWT[crypto]==2.15.1", "schemathesis==4.32.5"];
 const NODE_PACKAGES: [&str; 2] = ["jose@6.2.17", "axe-core@4.14.1"];
 
 /// Where the fetched things are, as variables for the tests.
@@ -44,10 +44,10 @@ pub(crate) fn fetch() -> Result<Environment> {
 fn python() -> Result<PathBuf> {
     let venv = cargo::target().join("xtask/venv");
     let python = venv.join("bin/python");
-    once(&venv, PYTHON_PACKAGE, || {
-        say::step(&format!("fetching {PYTHON_PACKAGE} into {}", venv.display()));
+    once(&venv, &PYTHON_PACKAGES.join(" "), || {
+        say::step(&format!("fetching {} into {}", PYTHON_PACKAGES.join(" "), venv.display()));
         run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-        run(Command::new(&python).args(["-m", "pip", "install", "--quiet", PYTHON_PACKAGE]))
+        run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(PYTHON_PACKAGES))
     })?;
     Ok(python)
 }

@@ -26,7 +26,7 @@ static NEEDS: [Need; 16] = [
     need("c++", "compiles C++ inside crates", &["g++"], &[Demo, Test, Bench], || on_path("c++")),
     need("make", "builds C inside crates", &["make"], &[Demo, Test, Bench], || on_path("make")),
     need("cmake", "builds zlib-ng for Pingora", &["cmake"], &[Demo, Test, Bench], || on_path("cmake")),
-    need("postgres", "a private database", &["postgresql"], &[Demo, Test], postgres),
+    need("postgres", "a private database", &["postgresql"], &[Demo, Test, Bench], postgres),
     need("redis-server", "a private store", &["redis-server"], &[Demo, Test, Bench], || on_path("redis-server")),
     need("chromium", "the browser tests", &["chromium"], &[Test], || on_path("chromium")),
     need("chromedriver", "the browser tests", &["chromium-driver"], &[Test], || on_path("chromedriver")),
