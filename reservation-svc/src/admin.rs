@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::http::App;
 use crate::http::problem::{Kind, Problem};
+use crate::ledger::LedgerError;
 
 /// What readiness depends on.
 #[derive(Clone)]
@@ -31,21 +32,30 @@ pub fn router(app: Arc<App>, draining: watch::Receiver<bool>) -> Router {
         .with_state(Admin { app, draining })
 }
 
-/// Ready: the database answers and queue tokens can be checked. Redis only makes things faster.
+/// Ready: the database answers, has the schema of this version, and queue tokens can be checked. Redis and a replica
+/// only make things faster; a full pool is told and refuses nobody here: it is a crowd, and the next moment it is not.
 async fn ready(State(Admin { app, draining }): State<Admin>) -> Response {
-    let database = match app.ledger.ping().await {
-        Ok(()) => "ok".to_owned(),
-        Err(error) => error.to_string(),
-    };
+    let told = |checked: Result<(), LedgerError>| checked.map_or_else(|error| error.to_string(), |()| "ok".to_owned());
+    let database = told(app.ledger.ping().await);
+    let schema = if database == "ok" { told(app.ledger.check_schema().await) } else { "not known".to_owned() };
     let queue_keys = match &app.queue {
         None => "not required",
         Some(gate) if gate.keys().current().is_some() => "ok",
         Some(_) => "not fetched yet",
     };
+    let replica = match app.ledger.replica_usable() {
+        None => "none",
+        Some(true) => "read from",
+        Some(false) => "not read from",
+    };
+    let (in_use, idle, max) = app.ledger.pool_usage();
     let draining = *draining.borrow();
-    let ready = database == "ok" && queue_keys != "not fetched yet" && !draining;
+    let ready = database == "ok" && schema == "ok" && queue_keys != "not fetched yet" && !draining;
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = json!({ "ready": ready, "database": database, "queue_keys": queue_keys, "draining": draining });
+    let body = json!({
+        "ready": ready, "database": database, "schema": schema, "replica": replica,
+        "pool": { "in_use": in_use, "idle": idle, "max": max }, "queue_keys": queue_keys, "draining": draining,
+    });
     (status, Json(body)).into_response()
 }
 

@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that can not go on is to say where")]
 #![expect(dead_code, reason = "the bed has more than this test needs")]
 
+#[path = "service/audit.rs"]
+mod audit;
 #[path = "service/bed.rs"]
 mod bed;
 #[path = "service/client.rs"]

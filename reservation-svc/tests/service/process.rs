@@ -132,3 +132,17 @@ async fn sigterm_lets_requests_in_flight_finish_and_ends_at_once() {
     let status = child.wait(Duration::from_secs(5)).await.unwrap();
     assert!(status.success(), "{}", child.log());
 }
+
+#[tokio::test]
+async fn readyz_tells_of_pool_and_schema() {
+    let bed = crate::bed::Bed::start().await;
+    let admin = crate::client::Client::to(bed.service.admin_addr());
+    bed.held(1, &["A-1"]).await;
+    let well = admin.request("GET", "/readyz").send().await;
+    assert_eq!((well.status, &well.json["schema"], &well.json["replica"]), (200, &"ok".into(), &"none".into()));
+    assert_eq!(well.json["pool"]["max"], 20);
+    bed.sql("DELETE FROM _sqlx_migrations WHERE version = 18").await;
+    let behind = admin.request("GET", "/readyz").send().await;
+    assert_eq!((behind.status, &behind.json["database"]), (503, &"ok".into()));
+    assert!(behind.json["schema"].as_str().unwrap().contains("reservation-svc migrate"), "{}", behind.text());
+}
