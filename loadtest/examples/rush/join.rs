@@ -201,6 +201,10 @@ async fn stand(line: Line, place: Place, tally: Shared) {
         match polled {
             Ok(polled) => {
                 tally.poll.note(began.elapsed());
+                // Let in: nothing is left to wait for.
+                if polled.admitted {
+                    return;
+                }
                 poll_after = polled.poll_after.max(Duration::from_millis(100));
             }
             Err(error) => tally.failed(&error),

@@ -31,7 +31,7 @@ pub(super) fn svg(title: &str, bars: &[Bar]) -> String {
     );
     for (index, bar) in bars.iter().enumerate() {
         let y = TOP + ROW * index as f64;
-        let class = if bar.value.high >= bar.aim { "b" } else { "m" };
+        let class = if bar.value.reaches(bar.aim) { "b" } else { "m" };
         let (middle, aim) = (y + 16.0, x(bar.aim));
         // Writing to a string cannot fail.
         let _ = writeln!(

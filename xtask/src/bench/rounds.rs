@@ -111,6 +111,13 @@ pub(super) struct Spread {
     pub(super) sure: bool,
 }
 
+impl Spread {
+    /// Whether this much was reached: the interval decides, or the median where there are too few numbers for one.
+    pub(super) fn reaches(&self, aim: f64) -> bool {
+        self.median >= aim || (self.sure && self.high >= aim)
+    }
+}
+
 impl fmt::Display for Spread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3} ({:.3} to {:.3})", self.median, self.low, self.high)
@@ -154,6 +161,7 @@ mod tests {
     fn a_median_is_in_the_middle() {
         let three = spread([3.0, 1.0, 2.0]).unwrap();
         assert_eq!((three.median, three.low, three.high, three.sure), (2.0, 1.0, 3.0, false));
+        assert!(three.reaches(2.0) && !three.reaches(2.5), "three numbers make no interval");
         assert_eq!(spread([4.0, 1.0]).unwrap().median, 2.5);
         assert_eq!(spread([]), None);
     }
@@ -165,5 +173,6 @@ mod tests {
         assert_eq!(cuts, [None, Some(0), Some(0), Some(1), Some(1), Some(3), Some(5)]);
         let ten = spread((1..=10).map(f64::from)).unwrap();
         assert_eq!((ten.low, ten.high, ten.least, ten.most, ten.sure), (2.0, 9.0, 1.0, 10.0, true));
+        assert!(ten.reaches(9.0) && !ten.reaches(9.5));
     }
 }

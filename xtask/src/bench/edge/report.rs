@@ -93,7 +93,7 @@ fn compare(variants: &[Variant], samples: &[Vec<Sample>], counted: &[usize]) -> 
             spread(counted.iter().map(|round| value(&samples[ours][*round]) / value(&samples[reference][*round])))
         };
         let (Some(rate), Some(cpu)) = (of(|s| s.per_s), of(|s| s.cpu_us)) else { continue };
-        let met = rate.high >= *aim;
+        let met = rate.reaches(*aim);
         let verdict = match (met, wish) {
             (true, _) => "MET",
             (false, true) => "not reached, reported only",
