@@ -83,6 +83,11 @@ impl Gateway {
         self.stage.script(operation, when, act, times);
     }
 
+    /// Forgets every script: from now on it does what it is asked.
+    pub fn forget_scripts(&self) {
+        self.stage.forget_scripts();
+    }
+
     /// Everything in its book, in order of first sight.
     #[must_use]
     pub fn payments(&self) -> Vec<Payment> {

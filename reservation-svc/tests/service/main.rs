@@ -8,6 +8,7 @@ mod cancel;
 mod card;
 mod card_crash;
 mod card_faults;
+mod card_random;
 mod catalogue;
 mod client;
 mod events;
