@@ -154,7 +154,7 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
         reader
             .mistake("redis.url", "must begin with redis:// (leave it empty for no seat lock and no seat maps there)");
     }
-    let queue = queue(reader, needs);
+    let (queue, rooms) = queue(reader, needs);
     let users = users(reader, needs);
     let demo_login = demo_login(reader, listen, &users);
     let gateway = gateway::read(reader);
@@ -166,7 +166,7 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
         max_per_user: reader.whole("holds.max_per_user", 8, 1..=10_000),
     };
     let requests_per_s = NonZeroU32::new(reader.whole("limits.user_requests_per_s", 10, 0..=100_000));
-    let events = events::events(reader);
+    let events = events::events(reader, &rooms);
     let webhook = events::webhook(reader);
     let ticket_key_file = events::tickets(reader);
     Config {
@@ -196,7 +196,7 @@ fn is_postgres(url: &str) -> bool {
     ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
 }
 
-fn queue(reader: &mut Reader, needs: Needs) -> Option<QueueGateSettings> {
+fn queue(reader: &mut Reader, needs: Needs) -> (Option<QueueGateSettings>, Vec<String>) {
     let required = reader.flag("queue_token.required", true);
     let settings = QueueGateSettings {
         issuer: reader.text("queue_token.issuer", "waitroom"),
@@ -205,7 +205,7 @@ fn queue(reader: &mut Reader, needs: Needs) -> Option<QueueGateSettings> {
         max_purchases: reader.whole("queue_token.max_purchases", 0, 0..=1_000_000),
     };
     if !required || needs != Needs::Everything {
-        return None;
+        return (None, settings.audiences);
     }
     if settings.issuer.is_empty() {
         reader.mistake("queue_token.issuer", "is empty");
@@ -214,7 +214,8 @@ fn queue(reader: &mut Reader, needs: Needs) -> Option<QueueGateSettings> {
         reader.mistake("queue_token.audiences", "names no room; a token must be for one of them");
     }
     url(reader, "queue_token.jwks_url", &settings.jwks_url);
-    Some(settings)
+    let rooms = settings.audiences.clone();
+    (Some(settings), rooms)
 }
 
 fn users(reader: &mut Reader, needs: Needs) -> UserKeys {

@@ -54,6 +54,12 @@ pub enum StartError {
     /// No such time zone.
     #[error("events.settlement_time_zone: the database knows no time zone {0:?}; write it as in Asia/Seoul")]
     TimeZone(String),
+    /// The waiting room's Redis URL is none.
+    #[error("events.queue_redis_url is not a Redis URL (expected redis://HOST:PORT/)")]
+    QueueRedis(redis::RedisError),
+    /// Kafka's settings are not understood.
+    #[error("events.kafka_options: {0}")]
+    Kafka(String),
     /// No https without root certificates.
     #[error("webhook.url: no root certificates found for https: {0}")]
     Roots(std::io::Error),

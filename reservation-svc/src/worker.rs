@@ -6,8 +6,11 @@ pub mod consumers;
 pub mod dispatch;
 pub mod expiry;
 pub mod housekeeping;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod operator;
 pub mod partitions;
+pub mod queue_events;
 pub mod recovery;
 pub mod relay;
 pub mod setup;

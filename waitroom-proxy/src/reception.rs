@@ -12,7 +12,7 @@ use crate::renewal::due_for;
 use crate::room::settings::PROVISIONAL;
 use crate::room::{Room, Unanswered};
 use crate::session::Session;
-use crate::store::{ClaimItem, Epoch, Standing, TouchItem, Verdict, Vid};
+use crate::store::{Begun, ClaimItem, Epoch, Standing, TouchItem, Verdict, Vid};
 use crate::ticket::Ticket;
 
 pub mod told;
@@ -238,6 +238,7 @@ impl Counter<'_> {
         let epoch = self.room.view().epoch;
         let began_s = self.mint.began(self.room.name().as_str(), epoch, seq, now_s, settings.session_max.as_secs());
         let lasts = if provisional { PROVISIONAL } else { settings.session_ttl };
+        self.room.tell(epoch, Begun { vid, seq, began_ms: self.now_ms, expires_ms: expires_at_ms });
         let session = Session {
             epoch,
             vid,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
-use crate::store::{ClaimItem, Epoch, QueueStore, RoomName, Standing, TouchItem, Verdict, Vid};
+use crate::store::{Begun, ClaimItem, Epoch, QueueStore, RoomName, Standing, TouchItem, Verdict, Vid};
 use crate::ticket::Ticket;
 use crate::view::RoomView;
 
@@ -30,6 +30,9 @@ use settings::RoomSettings;
 /// Sessions that ended here and may not have reached every proxy's snapshot; more than this at
 /// once would mean that the store has been away for very long, and the oldest tokens have expired.
 const MAX_ENDED_HERE: usize = 1_000_000;
+
+/// Sessions that may wait to be told of: a few seconds of a very busy room.
+const MAX_NEWS: usize = 8_192;
 
 /// A question about something of an epoch; by the time its batch is sent, the room may have moved on.
 #[derive(Clone, Copy, Debug)]
@@ -70,6 +73,9 @@ pub struct Room {
     claims: Batcher<Of<ClaimItem>, Verdict>,
     touches: Batcher<Of<TouchItem>, Verdict>,
     ends: tokio::sync::mpsc::Sender<Ending>,
+    /// Sessions that began, to be told of; what finds no place is counted in `missed` and forgotten.
+    news: tokio::sync::mpsc::Sender<Of<Begun>>,
+    missed: AtomicU64,
     /// Ended by this node and not yet in the snapshot: refused here at once.
     ended_here: RwLock<HashSet<(Epoch, u64)>>,
     /// Wakes the keeper: somebody joined, or an operator wants something now.
@@ -110,6 +116,7 @@ pub struct RoomWork {
     claims: BatchQueue<Of<ClaimItem>, Verdict>,
     touches: BatchQueue<Of<TouchItem>, Verdict>,
     ends: tokio::sync::mpsc::Receiver<Ending>,
+    news: tokio::sync::mpsc::Receiver<Of<Begun>>,
 }
 
 /// Milliseconds since the Unix epoch; read at the edges only.
@@ -131,6 +138,7 @@ impl Room {
         let (claims, claim_queue) = batcher();
         let (touches, touch_queue) = batcher();
         let (ends, end_queue) = tokio::sync::mpsc::channel(MAX_ENDED_HERE);
+        let (news, news_queue) = tokio::sync::mpsc::channel(MAX_NEWS);
         let room = Arc::new(Self {
             name,
             alone: cold_wait.is_zero(),
@@ -141,6 +149,8 @@ impl Room {
             claims,
             touches,
             ends,
+            news,
+            missed: AtomicU64::new(0),
             ended_here: RwLock::new(HashSet::new()),
             nudge: Notify::new(),
             look_wanted: AtomicBool::new(false),
@@ -161,6 +171,7 @@ impl Room {
             claims: claim_queue,
             touches: touch_queue,
             ends: end_queue,
+            news: news_queue,
         };
         (room, work)
     }
@@ -296,6 +307,13 @@ impl Room {
         match self.silent_since_ms.load(Ordering::Relaxed) {
             0 => None,
             since => Some(Duration::from_millis(now_ms.saturating_sub(since))),
+        }
+    }
+
+    /// Has a session that began here told to whoever listens. Waits for nothing.
+    pub fn tell(&self, epoch: Epoch, begun: Begun) {
+        if self.news.try_send(Of { epoch, item: begun }).is_err() {
+            self.missed.fetch_add(1, Ordering::Relaxed);
         }
     }
 

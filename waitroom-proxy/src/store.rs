@@ -129,6 +129,19 @@ pub struct TouchItem {
     pub proof: bool,
 }
 
+/// A session that began, for whoever wants to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Begun {
+    /// Whose.
+    pub vid: Vid,
+    /// Its number.
+    pub seq: u64,
+    /// When, milliseconds since the Unix epoch by this node's clock.
+    pub began_ms: u64,
+    /// When it ends unless it is renewed, by the store's clock.
+    pub expires_ms: u64,
+}
+
 /// What became of a claim, a touch or a fast-lane entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
@@ -407,6 +420,13 @@ pub trait QueueStore: Send + Sync + 'static {
     /// Moves `base` up so that the bitmaps stay as small as the line. Keeps `keep` numbers below the
     /// head; does nothing unless at least `at_least` could go. Returns the base.
     async fn trim(&self, room: &RoomName, epoch: Epoch, keep: u64, at_least: u64) -> Result<u64, StoreError>;
+
+    /// Tells of sessions that began, to whoever listens. Nothing depends on it: it is tried once. `missed`: how many
+    /// more there were since the last call that could not be kept until this one. Where nobody can listen, nothing.
+    async fn announce(&self, room: &RoomName, epoch: Epoch, begun: &[Begun], missed: u64) -> Result<(), StoreError> {
+        let _ = (room, epoch, begun, missed);
+        Ok(())
+    }
 
     /// One round trip, for readiness.
     async fn ping(&self) -> Result<(), StoreError>;

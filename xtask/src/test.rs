@@ -30,6 +30,9 @@ pub(crate) struct Options {
     /// Leaves out the slow suites, lints and documentation, and says which
     #[arg(long)]
     quick: bool,
+    /// Only what needs a build with Kafka, which takes a C compiler some minutes: not part of the usual run
+    #[arg(long, conflicts_with = "quick")]
+    kafka: bool,
 }
 
 /// Counts of the test runner, added up over all test binaries.
@@ -45,13 +48,17 @@ struct Counts {
 pub(crate) fn run(options: &Options) -> Result<bool> {
     let began = Instant::now();
     // The quick run has no browser and no libraries of others in it.
-    prepare::system(if options.quick { Purpose::Demo } else { Purpose::Test })?;
+    prepare::system(if options.quick || options.kafka { Purpose::Demo } else { Purpose::Test })?;
     prepare::rust_components()?;
     say::step("format");
     cargo::run(&["fmt", "--all", "--check"])?;
-    let tests = if options.quick { quick()? } else { full()? };
+    let tests = match options {
+        Options { kafka: true, .. } => kafka()?,
+        Options { quick: true, .. } => quick()?,
+        Options { .. } => full()?,
+    };
     let (counts, good) = count(tests)?;
-    if good && !options.quick {
+    if good && !options.quick && !options.kafka {
         say::step("documentation");
         document()?;
     }
@@ -72,6 +79,16 @@ fn quick() -> Result<std::process::Command> {
         }
     }
     say::step(&format!("quick: left out are {}", left_out.join(", ")));
+    Ok(tests)
+}
+
+/// What only a build with Kafka has, after its lints.
+fn kafka() -> Result<std::process::Command> {
+    const WITH_KAFKA: [&str; 4] = ["-p", "reservation-svc", "--features", "kafka"];
+    say::step("lints");
+    cargo::run(&[&["clippy"], &WITH_KAFKA[..], &["--all-targets", "--quiet", "--", "-D", "warnings"]].concat())?;
+    let mut tests = cargo::command(["test", "--no-fail-fast"]);
+    tests.args(WITH_KAFKA).args(["--test", "service", "kafka"]);
     Ok(tests)
 }
 

@@ -9,8 +9,10 @@ use secrecy::SecretString;
 use super::reader::Reader;
 use crate::worker::webhook::WebhookSettings;
 
-/// Topics that a webhook is told of unless it asks for others: not those of every hold.
-const TOPICS: &[&str] = &[
+/// All topics that there are.
+pub const TOPICS_OF_ALL: &[&str] = &[
+    "hold.created",
+    "hold.released",
     "reservation.created",
     "reservation.expired",
     "reservation.cancelled",
@@ -20,8 +22,17 @@ const TOPICS: &[&str] = &[
     "queue.activated",
 ];
 
-/// All topics that there are.
-const ALL_TOPICS: &[&str] = &["hold.created", "hold.released"];
+/// What a webhook is not told of unless it asks: something for every hold.
+const NOT_UNASKED: &[&str] = &["hold.created", "hold.released"];
+
+/// Where Kafka is.
+#[derive(Debug, Clone)]
+pub struct KafkaSettings {
+    /// `host:port` of some of the brokers.
+    pub brokers: Vec<String>,
+    /// Further settings of librdkafka, by name.
+    pub options: Vec<(String, String)>,
+}
 
 /// What the worker is to do.
 #[derive(Debug, Clone)]
@@ -36,6 +47,10 @@ pub struct EventsSettings {
     pub settlement_time_zone: String,
     /// The waiting room's Redis, where `queue.activated` comes from; `None`: it is not relayed.
     pub queue_redis_url: Option<SecretString>,
+    /// The rooms whose visitors it is told of.
+    pub queue_rooms: Vec<String>,
+    /// Where events go and consumers get them from; `None`: directly.
+    pub kafka: Option<KafkaSettings>,
 }
 
 /// Who is told of events, outside.
@@ -50,20 +65,48 @@ pub struct WebhookConfig {
 }
 
 /// Reads `[events]`.
-pub(super) fn events(reader: &mut Reader) -> EventsSettings {
+pub(super) fn events(reader: &mut Reader, rooms: &[String]) -> EventsSettings {
     let queue_redis_url = reader.text("events.queue_redis_url", "");
     if !queue_redis_url.is_empty()
         && !["redis://", "rediss://"].iter().any(|scheme| queue_redis_url.starts_with(scheme))
     {
         reader.mistake("events.queue_redis_url", "must begin with redis:// (leave it empty for no queue.activated)");
     }
+    if !queue_redis_url.is_empty() && rooms.is_empty() {
+        reader.mistake(
+            "events.queue_redis_url",
+            "needs the rooms in queue_token.audiences: they are whose events are read",
+        );
+    }
+    let kafka = kafka(reader);
     EventsSettings {
         admin_listen: reader.address("events.admin_listen", "127.0.0.1:9092"),
         keep_days: reader.whole("events.keep_days", 7, 1..=3_650),
         keep_reservation_months: reader.whole("events.keep_reservation_months", 36, 0..=1_200),
         settlement_time_zone: reader.text("events.settlement_time_zone", "UTC"),
         queue_redis_url: (!queue_redis_url.is_empty()).then(|| queue_redis_url.into()),
+        queue_rooms: rooms.to_vec(),
+        kafka,
     }
+}
+
+fn kafka(reader: &mut Reader) -> Option<KafkaSettings> {
+    let brokers = reader.list("events.kafka_brokers");
+    let given = reader.list("events.kafka_options");
+    let options: Option<Vec<(String, String)>> = given
+        .iter()
+        .map(|option| option.split_once('=').map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())))
+        .collect();
+    if options.is_none() {
+        reader.mistake("events.kafka_options", "must be settings of librdkafka such as \"security.protocol=ssl\"");
+    }
+    if !brokers.is_empty() && !cfg!(feature = "kafka") {
+        reader.mistake(
+            "events.kafka_brokers",
+            "needs a build with Kafka: cargo build --release -p reservation-svc --features kafka",
+        );
+    }
+    (!brokers.is_empty()).then(|| KafkaSettings { brokers, options: options.unwrap_or_default() })
 }
 
 /// Reads `[webhook]`; `None`: nobody is told.
@@ -74,13 +117,14 @@ pub(super) fn webhook(reader: &mut Reader) -> Option<WebhookConfig> {
     let max_attempts = reader.whole("webhook.max_attempts", 10, 1..=50);
     let mut topics = reader.list("webhook.topics");
     for topic in topics.clone() {
-        if !TOPICS.contains(&topic.as_str()) && !ALL_TOPICS.contains(&topic.as_str()) {
-            let known = [TOPICS, ALL_TOPICS].concat().join(", ");
-            reader.mistake("webhook.topics", &format!("has no topic {topic:?}; there are {known}"));
+        if !TOPICS_OF_ALL.contains(&topic.as_str()) {
+            let known = TOPICS_OF_ALL.join(", ");
+            reader.mistake("webhook.topics", &format!("there is no topic {topic:?}; there are {known}"));
         }
     }
     if topics.is_empty() {
-        topics = TOPICS.iter().map(|topic| (*topic).to_owned()).collect();
+        let unasked = TOPICS_OF_ALL.iter().filter(|topic| !NOT_UNASKED.contains(topic));
+        topics = unasked.map(|topic| (*topic).to_owned()).collect();
     }
     if url.is_empty() {
         if !secret_file.is_empty() {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use prometheus::{IntCounterVec, Opts, Registry};
+use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -10,9 +11,13 @@ use super::consumers::{Consumer, Consumers};
 use super::dispatch::Dispatch;
 use super::expiry::Expiry;
 use super::housekeeping::Housekeeping;
+#[cfg(feature = "kafka")]
+use super::kafka::{KafkaSink, KafkaSource};
 use super::partitions::Partitions;
+use super::queue_events::QueueEvents;
 use super::recovery::Recovery;
 use super::relay::{self, Relay};
+use super::sink::Sink;
 use super::task::Task;
 use super::webhook::Webhook;
 use crate::config::{Config, secrets};
@@ -38,15 +43,18 @@ pub(super) async fn parts(config: &Config, ledger: &Ledger, metrics: &Metrics) -
     let own = LedgerSettings { max_connections: 2, replica_url: None, ..config.database.clone() };
     let own = Ledger::new(&own, metrics.clone())?;
     listening.spawn(relay::listen(own.clone(), Arc::clone(&bell)));
-    let sink = Arc::new(consumers(config, ledger, registry).await?);
+    let mut tasks: Vec<Arc<dyn Task>> = Vec::new();
+    let sink = sink(config, consumers(config, ledger, registry).await?, &mut tasks)?;
     let relayed = counter(registry, "events_relayed_total", "Events brought from the outbox to the sink.", &["topic"])?;
 
-    let mut tasks: Vec<Arc<dyn Task>> = vec![
-        Arc::new(Expiry::new(ledger.clone())),
-        Arc::new(Housekeeping::new(ledger.clone(), config.events.keep_days, registry)?),
-        Arc::new(Partitions::new(ledger.clone(), config.events.keep_reservation_months)),
-        Arc::new(Relay::new(own, sink, bell, relayed)),
-    ];
+    tasks.push(Arc::new(Expiry::new(ledger.clone())));
+    tasks.push(Arc::new(Housekeeping::new(ledger.clone(), config.events.keep_days, registry)?));
+    tasks.push(Arc::new(Partitions::new(ledger.clone(), config.events.keep_reservation_months)));
+    tasks.push(Arc::new(Relay::new(own, Arc::clone(&sink), bell, relayed)));
+    if let Some(url) = &config.events.queue_redis_url {
+        let queue = QueueEvents::new(url.expose_secret(), config.events.queue_rooms.clone(), sink);
+        tasks.push(Arc::new(queue.map_err(StartError::QueueRedis)?));
+    }
     if let Some(webhook) = &config.webhook {
         let secret = secrets::bytes("webhook.secret_file", "head -c 32 /dev/urandom", &webhook.secret_file)?;
         let deliveries =
@@ -58,6 +66,19 @@ pub(super) async fn parts(config: &Config, ledger: &Ledger, metrics: &Metrics) -
         tasks.push(Arc::new(Recovery::new(cards(gateway, ledger, metrics)?)));
     }
     Ok(Parts { tasks, listening })
+}
+
+/// The consumers directly, or a broker and the consumers as a task behind it.
+#[cfg_attr(not(feature = "kafka"), expect(clippy::unnecessary_wraps, reason = "with Kafka it can fail"))]
+#[cfg_attr(not(feature = "kafka"), expect(unused_variables, clippy::ptr_arg, reason = "with Kafka there is a task"))]
+fn sink(config: &Config, consumers: Consumers, tasks: &mut Vec<Arc<dyn Task>>) -> Result<Arc<dyn Sink>, StartError> {
+    #[cfg(feature = "kafka")]
+    if let Some(kafka) = &config.events.kafka {
+        let failed = |error: rdkafka::error::KafkaError| StartError::Kafka(error.to_string());
+        tasks.push(Arc::new(KafkaSource::new(kafka, consumers).map_err(failed)?));
+        return Ok(Arc::new(KafkaSink::new(kafka).map_err(failed)?));
+    }
+    Ok(Arc::new(consumers))
 }
 
 /// The consumers that the configuration asks for.

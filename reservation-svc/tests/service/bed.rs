@@ -185,6 +185,11 @@ impl Bed {
         self.sql("UPDATE seat_holds SET expires_at = clock_timestamp() WHERE status = 'ACTIVE'").await;
     }
 
+    /// A file of random bytes, good for any secret.
+    pub(crate) fn secret_file(&self) -> PathBuf {
+        self.secrets.path().join("users.key")
+    }
+
     /// The key that signs tickets.
     pub(crate) fn ticket_key(&self) -> PathBuf {
         self.secrets.path().join("tickets.pem")

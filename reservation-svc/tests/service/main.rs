@@ -17,6 +17,8 @@ mod faults;
 mod history;
 mod holds;
 mod input;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod keys;
 mod limits;
 mod money;
@@ -26,6 +28,7 @@ mod payments;
 mod payments_cut;
 mod plans;
 mod process;
+mod queue_events;
 mod replica;
 mod rules;
 mod sales;

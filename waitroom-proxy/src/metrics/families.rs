@@ -33,6 +33,7 @@ pub(super) struct Families {
     pub(super) sessions: IntCounterVec,
     pub(super) ended: IntCounterVec,
     pub(super) reaped: IntCounterVec,
+    pub(super) unannounced: IntCounterVec,
     pub(super) reloads: IntCounterVec,
     pub(super) reload_ok: IntGauge,
     pub(super) reload_mistakes: IntGauge,
@@ -132,6 +133,10 @@ impl Families {
             reaped: make.room_counters(
                 "waitroom_reaped_total",
                 "Visitors this node took out of the line because they had gone silent.",
+            )?,
+            unannounced: make.room_counters(
+                "waitroom_unannounced_total",
+                "Sessions that began and of which queue.activated could not be told.",
             )?,
             reloads: make.counters(
                 "waitroom_config_reloads_total",

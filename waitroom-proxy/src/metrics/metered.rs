@@ -10,8 +10,8 @@ use super::Metrics;
 use super::room::RoomMetrics;
 use super::store::Operation;
 use crate::store::{
-    BitKind, BitSpan, CheckError, ClaimItem, Detail, Epoch, JoinItem, Lane, Limits, NodeId, QueueStore, Recovered,
-    Report, RoomName, RoomPicture, Seen, Standing, StoreError, Ticked, TouchItem, Upload, Verdict, Vid,
+    Begun, BitKind, BitSpan, CheckError, ClaimItem, Detail, Epoch, JoinItem, Lane, Limits, NodeId, QueueStore,
+    Recovered, Report, RoomName, RoomPicture, Seen, Standing, StoreError, Ticked, TouchItem, Upload, Verdict, Vid,
 };
 
 /// Stands before the real store.
@@ -226,6 +226,18 @@ impl QueueStore for MeteredStore {
 
     async fn trim(&self, room: &RoomName, epoch: Epoch, keep: u64, at_least: u64) -> Result<u64, StoreError> {
         self.timed(Operation::Trim, self.inner.trim(room, epoch, keep, at_least)).await
+    }
+
+    async fn announce(&self, room: &RoomName, epoch: Epoch, begun: &[Begun], missed: u64) -> Result<(), StoreError> {
+        // Not `timed`: whether it worked says nothing about the store as the queue sees it.
+        let start = Instant::now();
+        let result = self.inner.announce(room, epoch, begun, missed).await;
+        self.metrics.store.call(Operation::Announce, result.is_ok(), start.elapsed());
+        if let Some(metrics) = self.metrics.room(room.as_str()) {
+            let now = if result.is_ok() { 0 } else { begun.len() as u64 };
+            metrics.queue().unannounced.inc_by(missed + now);
+        }
+        result
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -37,6 +37,7 @@ pub(super) struct QueueMetrics {
     pub(super) entered: IntCounter,
     pub(super) ended: IntCounter,
     pub(super) reaped: IntCounter,
+    pub(super) unannounced: IntCounter,
     pub(super) waiting: IntGauge,
     pub(super) granted: IntGauge,
     pub(super) active: IntGauge,
@@ -83,6 +84,7 @@ impl RoomMetrics {
             entered: sessions(WAYS[1]),
             ended: families.ended.with_label_values(room),
             reaped: families.reaped.with_label_values(room),
+            unannounced: families.unannounced.with_label_values(room),
             waiting: visitors(STATES[0]),
             granted: visitors(STATES[1]),
             active: visitors(STATES[2]),
@@ -116,7 +118,7 @@ impl RoomMetrics {
         for family in gauges {
             let _ = family.remove_label_values(&[name]);
         }
-        for family in [&families.joins, &families.grants, &families.ended, &families.reaped] {
+        for family in [&families.joins, &families.grants, &families.ended, &families.reaped, &families.unannounced] {
             let _ = family.remove_label_values(&[name]);
         }
         let _ = families.rate.remove_label_values(&[name]);

@@ -26,11 +26,12 @@ pub(super) enum Operation {
     Reset,
     SetPaused,
     Trim,
+    Announce,
     Ping,
 }
 
 /// Names in the order of the enum.
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "join",
     "enter",
     "tick",
@@ -48,6 +49,7 @@ const NAMES: [&str; 18] = [
     "reset",
     "set_paused",
     "trim",
+    "announce",
     "ping",
 ];
 

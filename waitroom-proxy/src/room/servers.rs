@@ -1,19 +1,23 @@
 //! The batch servers of a room: each turns a batch of questions into one call of the store.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::keeper::Keeper;
 use super::settings::PROVISIONAL;
 use super::{Arrival, Ending, Of, Room, RoomWork};
 use crate::store::{
-    ClaimItem, Detail, Epoch, JoinItem, MAX_BATCH, QueueStore, Standing, StoreError, TouchItem, Verdict, Vid,
+    Begun, ClaimItem, Detail, Epoch, JoinItem, MAX_BATCH, QueueStore, Standing, StoreError, TouchItem, Verdict, Vid,
 };
 use crate::view::RoomView;
 
 /// With fewer in line than this, a join takes a new snapshot along: the bitmap is at most a kilobyte,
 /// and the first answer is exact. In a longer line the number alone tells the position well enough.
 const SHORT_LINE: u64 = 8_192;
+
+/// Sessions told of in one call: it keeps the server busy for about a millisecond.
+const NEWS_AT_ONCE: usize = 250;
 
 /// Pause before the store is told again of what ended while it was away.
 const RETRY: Duration = Duration::from_millis(500);
@@ -24,13 +28,14 @@ impl RoomWork {
     #[must_use]
     pub fn spawn(self, draw: fn() -> u32) -> tokio::task::JoinSet<()> {
         let mut tasks = tokio::task::JoinSet::new();
-        let RoomWork { room, store, clock, cold_wait, joins, enters, claims, touches, ends } = self;
+        let RoomWork { room, store, clock, cold_wait, joins, enters, claims, touches, ends, news } = self;
         let desk = Desk { room: room.clone(), store: store.clone() };
         tasks.spawn(joins.serve(serving(&desk, |desk, batch| async move { desk.join(batch).await })));
         tasks.spawn(enters.serve(serving(&desk, |desk, batch| async move { desk.enter(&batch).await })));
         tasks.spawn(claims.serve(serving(&desk, |desk, batch| async move { desk.claim(&batch).await })));
         tasks.spawn(touches.serve(serving(&desk, |desk, batch| async move { desk.touch(&batch).await })));
         tasks.spawn(desk.clone().end_all(ends));
+        tasks.spawn(desk.clone().announce_all(news));
         tasks.spawn(Keeper::new(super::keeper::KeeperWork { room, store, clock, cold_wait }, draw).run());
         tasks
     }
@@ -137,6 +142,20 @@ impl Desk {
             }
         }
         Ok(answers)
+    }
+
+    /// Tells of every session that began, once: what does not get through is counted there, and forgotten.
+    async fn announce_all(self, mut news: tokio::sync::mpsc::Receiver<Of<Begun>>) {
+        let mut batch = Vec::new();
+        while news.recv_many(&mut batch, NEWS_AT_ONCE).await > 0 {
+            let epoch = self.view().epoch;
+            // Nobody cares any more about those of a former epoch.
+            let begun: Vec<Begun> = batch.drain(..).filter(|of| of.epoch == epoch).map(|of| of.item).collect();
+            let missed = self.room.missed.swap(0, Ordering::Relaxed);
+            if let Err(error) = self.store.announce(&self.room.name, epoch, &begun, missed).await {
+                tracing::debug!(room = %self.room.name, %error, count = begun.len(), "sessions that nobody was told of");
+            }
+        }
     }
 
     /// Tells the store of every ending, as often as it takes.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
-use redis::{Client, cmd};
+use redis::{Client, Script, cmd};
 
 use self::calls::{Order, Trip, args, begin, ms};
 use self::link::{LIMIT, Request};
@@ -16,10 +16,12 @@ use self::reply::{Reply, name};
 use self::scripts::{Scripts, keys};
 pub(super) use self::target::Target;
 use super::{
-    BitKind, BitSpan, CheckError, ClaimItem, Detail, Epoch, JoinItem, Lane, Limits, MAX_TICK, NodeId, QueueStore,
-    Recovered, Report, RoomName, RoomPicture, Seen, Standing, StoreError, Ticked, TouchItem, Upload, Verdict, Vid,
+    Begun, BitKind, BitSpan, CheckError, ClaimItem, Detail, Epoch, JoinItem, Lane, Limits, MAX_TICK, NodeId,
+    QueueStore, Recovered, Report, RoomName, RoomPicture, Seen, Standing, StoreError, Ticked, TouchItem, Upload,
+    Verdict, Vid,
 };
 
+mod announce;
 mod ask;
 mod breaker;
 mod calls;
@@ -43,6 +45,9 @@ const BITS_A_CALL: usize = 256 * 1_024;
 pub struct RedisStore {
     target: Target,
     links: Links,
+    /// For what nobody waits for.
+    news: Links,
+    announce: Script,
     scripts: Scripts,
     /// Replicas that must have a turn or session before anybody hears of it.
     min_acks: u32,
@@ -59,8 +64,15 @@ impl RedisStore {
     }
 
     pub(super) fn at(target: Target) -> Self {
-        let links = Links::new(target.clone(), LIMIT);
-        Self { target, links, scripts: Scripts::new(), min_acks: 0, recovered_on: Mutex::default() }
+        Self {
+            links: Links::new(target.clone(), LIMIT),
+            news: Links::new(target.clone(), LIMIT),
+            announce: Script::new(include_str!("scripts/announce.lua")),
+            target,
+            scripts: Scripts::new(),
+            min_acks: 0,
+            recovered_on: Mutex::default(),
+        }
     }
 
     /// Another limit than 200 ms for the time a call may take in all.
@@ -281,6 +293,10 @@ impl QueueStore for RedisStore {
         let mut call = begin(&self.scripts.trim, room, epoch);
         args(&mut call, [keep, at_least]);
         self.call(room, Order::AfterRecovery, call).await?.number()
+    }
+
+    async fn announce(&self, room: &RoomName, epoch: Epoch, begun: &[Begun], _missed: u64) -> Result<(), StoreError> {
+        self.append_begun(room, epoch, begun).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! The contract of the edge, spoken to the real binary over real sockets.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
+mod announce;
 mod contract;
 mod events;
 mod failover;
