@@ -12,6 +12,7 @@ use crate::{
     accounts::{Bearer, BearerError},
     arrivals::Spread,
     run::Plan,
+    simulate::SimulateArgs,
     site::Limits,
     world::Habits,
 };
@@ -30,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Sends a crowd. Exit: 0 all well, 1 an invariant is broken, 64 bad flags, 69 nobody answers.
     Run(Box<RunArgs>),
+    /// Plays a sale on a clock of its own: waits, polls, memory, load. Exit: 0 all well, 1 a promise is broken, 64 bad flags.
+    Simulate(Box<SimulateArgs>),
 }
 
 /// Flags of `run`.
@@ -202,7 +205,7 @@ mod tests {
     fn plan(flags: &[&str]) -> Result<Plan, String> {
         let all = ["loadtest", "run", "--url", "http://127.0.0.1:1"].iter().chain(flags);
         let cli = Cli::try_parse_from(all).map_err(|error| error.to_string())?;
-        let Command::Run(args) = cli.command;
+        let Command::Run(args) = cli.command else { return Err("another command".to_owned()) };
         args.plan(7).map_err(|error| error.to_string())
     }
 

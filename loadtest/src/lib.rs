@@ -1,5 +1,5 @@
 //! A crowd for a waiting room: arrives, waits, is let in, books, and then checks that nothing was sold twice.
-//! Speaks only the public HTTP contract; must not depend on the services' crates.
+//! Speaks only the public HTTP contract; must not name the services' crates. `simulate` plays the queue without a site.
 //!
 //! # How the audit looks from outside
 //! Behind a waiting room a visitor sees reservations only while there is a session. So nobody comes back at
@@ -25,6 +25,7 @@ pub mod rate;
 pub mod report;
 pub mod run;
 pub mod seats;
+pub mod simulate;
 pub mod site;
 pub mod tally;
 pub mod visitor;

@@ -8,6 +8,7 @@ use loadtest::{
     cli::{Cli, Command, RunArgs},
     report::Report,
     run::{RunError, run},
+    simulate::SimulateArgs,
 };
 use tokio::sync::watch;
 
@@ -27,8 +28,11 @@ fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    let Command::Run(args) = cli.command;
-    match play(&args) {
+    let outcome = match &cli.command {
+        Command::Run(args) => play(args),
+        Command::Simulate(args) => simulate(args),
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("loadtest: {error:#}");
@@ -62,6 +66,18 @@ fn play(args: &RunArgs) -> anyhow::Result<ExitCode> {
     Ok(verdict(&report))
 }
 
+fn simulate(args: &SimulateArgs) -> anyhow::Result<ExitCode> {
+    // Whoever closed our output does not want to read it.
+    let outcome = match args.play(&mut |line| drop(writeln!(std::io::stdout(), "{line}"))) {
+        Ok(outcome) => outcome,
+        Err(error) => return Ok(refused(&error, USAGE)),
+    };
+    if let Some(path) = &args.json {
+        write_json(path, &outcome)?;
+    }
+    Ok(if outcome.is_clean() { ExitCode::SUCCESS } else { ExitCode::from(BROKEN) })
+}
+
 fn verdict(report: &Report) -> ExitCode {
     if !report.is_clean() {
         ExitCode::from(BROKEN)
@@ -78,7 +94,7 @@ fn refused(error: &dyn std::error::Error, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn write_json(path: &Path, report: &Report) -> anyhow::Result<()> {
+fn write_json(path: &Path, report: &impl serde::Serialize) -> anyhow::Result<()> {
     let json = serde_json::to_string_pretty(report).context("the report is not JSON")?;
     std::fs::write(path, json + "\n").with_context(|| format!("cannot write {}", path.display()))
 }

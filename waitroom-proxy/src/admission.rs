@@ -5,6 +5,12 @@ use std::time::Duration;
 
 use crate::status::Eta;
 
+mod estimate;
+mod habits;
+
+pub use self::estimate::{Flow, estimate};
+pub use self::habits::{HabitMeter, Habits};
+
 /// The longest time between two ticks: a turn is noticed without a visible delay.
 const SLOWEST_TICK: Duration = Duration::from_millis(50);
 /// The shortest: each tick costs the store about 50 µs.
@@ -27,14 +33,7 @@ const NEXT_FEW_MIN: u64 = 5;
 /// Half the width of the jitter: ±20 %.
 const JITTER: f64 = 0.2;
 
-/// The slowest rate believed in an estimate, as a share of the measured one: rates wobble.
-const PESSIMISM: f64 = 0.8;
-/// With a full cap the rate is what sessions leave free; it may also get better by this much.
-const OPTIMISM: f64 = 1.25;
-const _: () = assert!(PESSIMISM < 1.0 && OPTIMISM > 1.0 && SHORTEST_POLL.as_secs() < LONGEST_POLL.as_secs());
-
-/// Estimates beyond this are no estimates.
-const LONGEST_ETA_S: f64 = 7.0 * 86_400.0;
+const _: () = assert!(SHORTEST_POLL.as_secs() < LONGEST_POLL.as_secs());
 
 /// How long to wait between ticks: `min(50 ms, burst / rate / 4)`, never under 5 ms.
 ///
@@ -52,41 +51,6 @@ pub fn tick_period(rate_per_s: f64, burst: f64) -> Duration {
 #[must_use]
 pub fn default_burst(rate_per_s: f64) -> f64 {
     (rate_per_s / 4.0).max(2.0)
-}
-
-/// What is known about how fast a room's line moves.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Flow {
-    /// The configured rate.
-    pub rate_per_s: f64,
-    /// What [`RateMeter`] saw lately, while people waited.
-    pub measured_per_s: Option<f64>,
-    /// An operator has paused the room.
-    pub paused: bool,
-    /// Nobody is admitted for this long (after a loss of the store's memory).
-    pub hold: Duration,
-    /// Granted + active have reached `max_active`: turns come only as sessions end.
-    pub cap_full: bool,
-}
-
-/// How long until the visitor at this position (from 1) is admitted; `None` when nobody can tell.
-#[must_use]
-pub fn estimate(position: u64, flow: &Flow) -> Option<Eta> {
-    let rate = flow.rate_per_s;
-    if flow.paused || rate <= 0.0 || !rate.is_finite() {
-        return None;
-    }
-    let measured = flow.measured_per_s.filter(|measured| *measured > 0.0).map(|measured| measured.min(rate));
-    // A full cap without any admission seen: it depends on the sessions alone.
-    let (fastest, slowest) = match (flow.cap_full, measured) {
-        (true, None) => return None,
-        (true, Some(measured)) => ((measured * OPTIMISM).min(rate), measured * PESSIMISM),
-        (false, measured) => (rate, measured.unwrap_or(rate) * PESSIMISM),
-    };
-    let hold = flow.hold.as_secs_f64();
-    let ahead = position as f64;
-    let (low, high) = ((hold + ahead / fastest).floor(), (hold + ahead / slowest).ceil());
-    (low <= LONGEST_ETA_S).then(|| Eta { low: low as u64, high: high.min(LONGEST_ETA_S * OPTIMISM) as u64 })
 }
 
 /// When to ask again. `jitter` is a random number in [0, 1).
@@ -156,10 +120,6 @@ impl RateMeter {
 mod tests {
     use super::*;
 
-    fn flow(rate_per_s: f64) -> Flow {
-        Flow { rate_per_s, ..Flow::default() }
-    }
-
     #[test]
     fn a_small_burst_ticks_often_enough() {
         assert_eq!(tick_period(10.0, 100.0), Duration::from_millis(50));
@@ -170,26 +130,6 @@ mod tests {
             assert!((FASTEST_TICK..=SLOWEST_TICK).contains(&period), "{rate} {burst}: {period:?}");
         }
         assert_eq!((default_burst(1.0), default_burst(400.0)), (2.0, 100.0));
-    }
-
-    #[test]
-    fn an_estimate_brackets_the_configured_rate() {
-        assert_eq!(estimate(1_000, &flow(10.0)), Some(Eta { low: 100, high: 125 }));
-        let slower = Flow { measured_per_s: Some(5.0), ..flow(10.0) };
-        assert_eq!(estimate(1_000, &slower), Some(Eta { low: 100, high: 250 }));
-        let held = Flow { hold: Duration::from_secs(60), ..flow(10.0) };
-        assert_eq!(estimate(1_000, &held), Some(Eta { low: 160, high: 185 }));
-    }
-
-    #[test]
-    fn nobody_can_tell_while_paused_closed_or_full_without_an_exit() {
-        assert_eq!(estimate(1, &Flow { paused: true, ..flow(10.0) }), None);
-        assert_eq!(estimate(1, &flow(0.0)), None);
-        assert_eq!(estimate(1, &Flow { cap_full: true, ..flow(10.0) }), None);
-        assert_eq!(estimate(1, &Flow { cap_full: true, measured_per_s: Some(0.0), ..flow(10.0) }), None);
-        let leaving = Flow { cap_full: true, measured_per_s: Some(2.0), ..flow(10.0) };
-        assert_eq!(estimate(100, &leaving), Some(Eta { low: 40, high: 63 }));
-        assert_eq!(estimate(u64::MAX, &flow(0.1)), None);
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admission::{Flow, Habits};
 use crate::rank::RankIndex;
 use crate::session::Session;
-use crate::store::{Epoch, RoomPicture, Seen, Ticked};
+use crate::store::{Epoch, Limits, RoomPicture, Seen, Ticked};
 use crate::ticket::Ticket;
 
 /// A room as of the last time the store was asked.
@@ -25,6 +26,8 @@ pub struct RoomView {
     pub granted: u64,
     /// With a session.
     pub active: u64,
+    /// With a turn or a session, as of the last tick.
+    pub occupied: u64,
     /// The first in line; everybody below has left it.
     pub head: Option<u64>,
     /// No grants for this long.
@@ -35,6 +38,8 @@ pub struct RoomView {
     pub cold: bool,
     /// Admissions a second, measured over the last seconds by the store's clock.
     pub measured_rate: Option<f64>,
+    /// What visitors have been seen to do.
+    pub habits: Habits,
     /// The store's clock at that time, milliseconds since the Unix epoch.
     pub as_of_ms: u64,
     /// Highest number that the line below knows of; who joined later is not in it yet.
@@ -77,11 +82,13 @@ impl Default for RoomView {
             waiting: 0,
             granted: 0,
             active: 0,
+            occupied: 0,
             head: None,
             hold: Duration::ZERO,
             paused: false,
             cold: false,
             measured_rate: None,
+            habits: Habits::default(),
             as_of_ms: 0,
             line_seq: 0,
             line: Arc::new(RankIndex::default()),
@@ -103,11 +110,13 @@ impl RoomView {
             waiting: picture.waiting,
             granted: picture.granted,
             active: picture.active,
+            occupied: picture.granted + picture.active,
             head: line.first(),
             hold: picture.hold,
             paused: picture.paused(),
             cold: picture.cold,
             measured_rate,
+            habits: Habits::default(),
             as_of_ms: picture.now_ms,
             line_seq: picture.seq,
             line: Arc::new(line),
@@ -129,12 +138,32 @@ impl RoomView {
                 pause: ticked.pause,
             },
             waiting: ticked.waiting,
+            occupied: ticked.occupied,
             head: ticked.head,
             hold: ticked.hold,
             paused: ticked.pause % 2 == 1,
             measured_rate,
             as_of_ms: ticked.now_ms,
             ..self.clone()
+        }
+    }
+
+    /// With these habits.
+    #[must_use]
+    pub fn with_habits(self, habits: Habits) -> Self {
+        Self { habits, ..self }
+    }
+
+    /// How fast the line moves under these limits.
+    #[must_use]
+    pub fn flow(&self, limits: Limits) -> Flow {
+        Flow {
+            rate_per_s: limits.rate_per_s,
+            paused: self.paused,
+            hold: self.hold,
+            max_active: limits.max_active,
+            occupied: self.occupied,
+            habits: self.habits,
         }
     }
 

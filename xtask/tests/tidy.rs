@@ -15,6 +15,7 @@ const RULES: &[(&[&str], &[&str])] = &[
             "waitroom-proxy/src/classify",
             "waitroom-proxy/src/decide.rs",
             "waitroom-proxy/src/admission.rs",
+            "waitroom-proxy/src/admission",
             "waitroom-proxy/src/rank.rs",
             "waitroom-proxy/src/silence.rs",
             "waitroom-proxy/src/view.rs",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Held;
-use crate::admission::{self, Flow};
+use crate::admission;
 use crate::room::Room;
 use crate::status::{State, Status};
 
@@ -16,14 +16,7 @@ const AFTER_TROUBLE: Duration = Duration::from_secs(5);
 pub fn waiting(room: &Room, held: &Held, now_ms: u64, jitter: f64) -> Status {
     let (view, settings) = (room.view(), room.settings());
     let limits = settings.limits;
-    let cap_full = limits.max_active > 0 && view.granted + view.active >= limits.max_active;
-    let flow = Flow {
-        rate_per_s: limits.rate_per_s,
-        measured_per_s: view.measured_rate,
-        paused: view.paused,
-        hold: view.hold,
-        cap_full,
-    };
+    let flow = view.flow(limits);
     let eta = held.position.and_then(|position| admission::estimate(position, &flow));
     let poll_after = match held.position {
         _ if held.blind => AFTER_TROUBLE.mul_f64(0.8 + 0.4 * jitter),

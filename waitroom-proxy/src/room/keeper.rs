@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::reaper::Reaper;
 use super::{Clock, Room};
-use crate::admission::RateMeter;
+use crate::admission::{HabitMeter, RateMeter};
 use crate::store::{BitKind, BitSpan, Detail, Epoch, NodeId, QueueStore, Recovery, RoomPicture, Seen, StoreError};
 use crate::view::RoomView;
 use std::sync::Arc;
@@ -49,6 +49,9 @@ pub(super) struct KeeperWork {
 pub(super) struct Keeper {
     work: KeeperWork,
     meter: RateMeter,
+    habits: HabitMeter,
+    /// The rate that the habits were seen under.
+    rate_per_s: f64,
     reaper: Reaper,
     /// Spent and ended bits as last seen, to be given back after a loss.
     spent: BitSpan,
@@ -70,6 +73,8 @@ impl Keeper {
         Self {
             work,
             meter: RateMeter::default(),
+            habits: HabitMeter::default(),
+            rate_per_s: 0.0,
             reaper: Reaper::new(node),
             spent: BitSpan::default(),
             ended: BitSpan::default(),
@@ -149,7 +154,13 @@ impl Keeper {
         let name = self.room().name.clone();
         let ticked = self.work.store.tick(&name, view.epoch, view.seen, settings.limits, settings.claim_ttl).await?;
         self.meter.note(ticked.admitted, ticked.now_ms, ticked.waiting > 0);
-        self.room().set_view(view.after_tick(&ticked, self.meter.per_second()));
+        if settings.limits.rate_per_s != self.rate_per_s {
+            self.rate_per_s = settings.limits.rate_per_s;
+            self.habits.rate_changed();
+        }
+        self.habits.note(&ticked);
+        let view = view.after_tick(&ticked, self.meter.per_second()).with_habits(self.habits.habits());
+        self.room().set_view(view);
         if ticked.rolled_back {
             tracing::warn!(room = %name, "the store has gone backwards; giving back what is remembered");
             self.recover_with_memory().await?;
@@ -176,7 +187,8 @@ impl Keeper {
     fn take_in(&mut self, picture: &RoomPicture) {
         self.last_snapshot = Some(Instant::now());
         self.meter.note(picture.admitted, picture.now_ms, picture.waiting > 0);
-        self.room().set_view(RoomView::from_picture(picture, self.meter.per_second()));
+        let view = RoomView::from_picture(picture, self.meter.per_second()).with_habits(self.habits.habits());
+        self.room().set_view(view);
     }
 
     /// The first contact: the room is there, or this node waits for one that remembers it, or starts it.
@@ -253,6 +265,7 @@ impl Keeper {
     async fn adopt(&mut self, theirs: Epoch) -> Result<(), StoreError> {
         tracing::info!(room = %self.room().name, generation = theirs.generation, "the room is of another epoch now");
         self.meter = RateMeter::default();
+        self.habits = HabitMeter::default();
         self.spent = BitSpan::default();
         self.ended = BitSpan::default();
         self.last_everything = None;

@@ -102,7 +102,8 @@ impl Desk {
         let overtaken =
             picture.epoch == before.epoch && (1..1_000).contains(&before.as_of_ms.saturating_sub(picture.now_ms));
         if !overtaken {
-            self.room.set_view(RoomView::from_picture(&picture, before.measured_rate));
+            let view = RoomView::from_picture(&picture, before.measured_rate).with_habits(before.habits);
+            self.room.set_view(view);
         }
         Ok(())
     }

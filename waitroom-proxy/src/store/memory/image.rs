@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{RoomName, Vid};
+use super::super::{RoomName, SEQ_MARGIN, Vid};
 use super::state::{Place, Room};
 use super::{MemoryStore, bits};
 
@@ -48,6 +48,15 @@ impl RoomImage {
     #[must_use]
     pub fn line(&self) -> Vec<u64> {
         self.0.line.keys().copied().collect()
+    }
+
+    /// The same as a shared store makes of it that notices, by its replication id, that it may have lost writes:
+    /// the next numbers are beyond all that can have been given out, and nobody gets a turn from what was saved up.
+    #[must_use]
+    pub fn fenced(mut self) -> Self {
+        self.0.seq += SEQ_MARGIN;
+        self.0.tokens = 0.0;
+        self
     }
 
     fn visitors(&self, until: impl Fn(Place) -> Option<u64>) -> impl Iterator<Item = (Vid, (u64, u64))> {
