@@ -151,7 +151,7 @@ impl Site {
     pub(super) async fn clear(&self) -> Result<()> {
         ensure!(self.proxy.exit_status().is_none(), "the proxy ended:\n{}", self.proxy.log());
         self.sql(
-            "TRUNCATE idempotency_keys, outbox, seat_holds;
+            "TRUNCATE idempotency_keys, outbox, seat_holds CASCADE;
              UPDATE concert_seats SET status = 'AVAILABLE', hold_id = NULL, held_until = NULL, version = version + 1
              WHERE status = 'TEMPORARILY_RESERVED'",
         )
