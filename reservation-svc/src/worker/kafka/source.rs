@@ -53,10 +53,20 @@ impl KafkaSource {
     }
 
     async fn read(&self) -> Result<Vec<Event>, KafkaError> {
-        let (mut events, mut patience) = (Vec::new(), FIRST);
+        let (mut events, mut patience, mut trouble) = (Vec::new(), FIRST, None);
         while events.len() < BATCH {
             let Ok(message) = timeout(patience, self.kafka.recv()).await else { break };
-            let message = message?;
+            let message = match message {
+                Ok(message) => message,
+                // An outage leaves an error for each attempt to connect, in a queue with the messages: all of them at
+                // once, or the messages behind them would come one pause after a failure each. librdkafka mends
+                // itself, and what was read before counts as read there, so it must not be lost with an error.
+                Err(error) => {
+                    patience = NEXT;
+                    trouble = Some(error);
+                    continue;
+                }
+            };
             patience = NEXT;
             match serde_json::from_slice::<Event>(message.payload().unwrap_or_default()) {
                 Ok(event) => events.push(event),
@@ -70,7 +80,10 @@ impl KafkaSource {
                 ),
             }
         }
-        Ok(events)
+        match trouble {
+            Some(error) if events.is_empty() => Err(error),
+            _ => Ok(events),
+        }
     }
 }
 
