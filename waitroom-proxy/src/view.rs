@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::admission::{Flow, Habits};
 use crate::rank::RankIndex;
 use crate::session::Session;
-use crate::store::{Epoch, Limits, RoomPicture, Seen, Ticked};
+use crate::store::{Epoch, Limits, RoomPicture, SEQ_MARGIN, Seen, Ticked};
 use crate::ticket::Ticket;
 
 /// A room as of the last time the store was asked.
@@ -48,6 +48,28 @@ pub struct RoomView {
     line: Arc<RankIndex>,
     /// Whose session ended for good.
     ended: Arc<RankIndex>,
+    /// The line as it was before the store lost it, for as long as nobody is let in and everybody comes back.
+    former: Option<FormerLine>,
+}
+
+/// A line as it last was: what positions are counted from while it is being restored.
+#[derive(Clone, Debug)]
+struct FormerLine {
+    head: u64,
+    line_seq: u64,
+    line: Arc<RankIndex>,
+}
+
+impl FormerLine {
+    /// The position of a number, had nothing been lost; `now` is who has come back or joined since.
+    fn position(&self, seq: u64, now: &RankIndex) -> u64 {
+        let at_least = self.line.rank(seq).saturating_sub(self.line.rank(self.head));
+        let joined_since = match seq > self.line_seq {
+            true => now.rank(seq).saturating_sub(now.rank(self.line_seq + 1)),
+            false => 0,
+        };
+        at_least + joined_since + 1
+    }
 }
 
 /// Where a ticket stands, as far as the view can tell.
@@ -93,6 +115,7 @@ impl Default for RoomView {
             line_seq: 0,
             line: Arc::new(RankIndex::default()),
             ended: Arc::new(RankIndex::default()),
+            former: None,
         }
     }
 }
@@ -121,14 +144,34 @@ impl RoomView {
             line_seq: picture.seq,
             line: Arc::new(line),
             ended: Arc::new(RankIndex::build(&picture.ended_bits)),
+            former: None,
         }
+    }
+
+    /// The view, with positions as `before` had them while the store is being restored: those who are not
+    /// back yet still count, or everybody's position would fall and rise again.
+    #[must_use]
+    pub fn restored_from(self, before: &Self) -> Self {
+        if self.hold.is_zero() || !before.known || before.epoch != self.epoch {
+            return self;
+        }
+        let former = before.line_before_the_loss();
+        Self { stale: self.stale || former.is_some(), former, ..self }
+    }
+
+    /// The line to count from while the store is being restored; a line seen half restored is none.
+    fn line_before_the_loss(&self) -> Option<FormerLine> {
+        let as_it_is = || self.head.map(|head| FormerLine { head, line_seq: self.line_seq, line: self.line.clone() });
+        self.former.clone().or_else(|| if self.hold.is_zero() { as_it_is() } else { None })
     }
 
     /// The view after a tick: counters and head are new, the bits are those of the last snapshot.
     #[must_use]
     pub fn after_tick(&self, ticked: &Ticked, measured_rate: Option<f64>) -> Self {
+        let former = if ticked.hold.is_zero() { None } else { self.line_before_the_loss() };
         Self {
-            stale: false,
+            stale: former.is_some(),
+            former,
             seen: Seen {
                 seq: ticked.seq,
                 admitted: ticked.admitted,
@@ -184,10 +227,15 @@ impl RoomView {
         if seq > self.line_seq {
             // Joined after the snapshot: behind everybody in it, and behind those who joined since.
             let in_line = self.line.count().saturating_sub(ahead_of_head);
-            return Place::Waiting(in_line + (seq - self.line_seq));
+            let since = seq - self.line_seq;
+            // A loss left out this many numbers; nobody stands at them.
+            let since = if since > SEQ_MARGIN { since - SEQ_MARGIN } else { since };
+            let before_loss = self.former.as_ref().map_or(0, |former| former.position(seq, &self.line));
+            return Place::Waiting((in_line + since).max(before_loss));
         }
         if self.line.contains(seq) {
-            Place::Waiting(self.line.rank(seq).saturating_sub(ahead_of_head) + 1)
+            let place = || self.line.rank(seq).saturating_sub(ahead_of_head) + 1;
+            Place::Waiting(self.former.as_ref().map_or_else(place, |former| former.position(seq, &self.line)))
         } else {
             Place::AskStore
         }
@@ -200,6 +248,10 @@ impl RoomView {
             Place::Waiting(position) => position,
             // Not in the snapshot: everybody in it with a lower number is ahead.
             Place::AskStore => {
+                // While the line is restored, those who are not back yet stand there too.
+                if let Some(former) = &self.former {
+                    return former.position(seq, &self.line);
+                }
                 let gone = self.head.map_or(self.line.count(), |head| self.line.rank(head));
                 self.line.rank(seq).saturating_sub(gone) + 1
             }
@@ -307,6 +359,41 @@ mod tests {
         let empty = view.after_tick(&Ticked { seq: 5, ..Ticked::default() }, None);
         assert!(empty.open_door());
         assert_eq!(empty.place(4), Place::AskStore);
+    }
+
+    #[test]
+    fn i5_positions_stay_while_a_lost_line_comes_back() {
+        let before = RoomView::from_picture(&picture(), None);
+        let held = RoomPicture {
+            hold: Duration::from_secs(60),
+            seq: 100_005,
+            waiting: 1,
+            waiting_bits: BitSpan { first: 0, bytes: vec![0b0000_1000] },
+            ..picture()
+        };
+        let restored = RoomView::from_picture(&held, None).restored_from(&before);
+        assert!(restored.stale);
+        assert_eq!(restored.place(4), Place::Waiting(3), "back, and nobody before it");
+        assert_eq!((restored.place(3), restored.position_of_joined(3)), (Place::AskStore, 2), "on its way back");
+        assert_eq!(restored.position_of_joined(100_006), 4, "new, behind those who are still to come");
+        // The next snapshot keeps what was, and the first tick after the hold lets go of it.
+        let later = RoomView::from_picture(&held, None).restored_from(&restored);
+        assert_eq!(later.place(4), Place::Waiting(3));
+        let ticked = Ticked { head: Some(4), waiting: 1, seq: 100_005, hold: Duration::ZERO, ..Ticked::default() };
+        let open = later.after_tick(&ticked, None);
+        assert_eq!((open.place(4), open.stale), (Place::Waiting(1), false));
+        // A node that did not restore it itself hears of it by a tick.
+        let told = before.after_tick(&Ticked { head: None, waiting: 0, hold: Duration::from_secs(60), ..ticked }, None);
+        assert_eq!(RoomView::from_picture(&held, None).restored_from(&told).place(4), Place::Waiting(3));
+        // Another room altogether has no past.
+        let reset = RoomPicture { epoch: Epoch { generation: 2, life: 7 }, ..held };
+        assert_eq!(RoomView::from_picture(&reset, None).restored_from(&before).place(4), Place::Waiting(1));
+    }
+
+    #[test]
+    fn a_jump_of_the_numbers_is_nobody_in_line() {
+        let view = RoomView::from_picture(&picture(), None);
+        assert_eq!(view.place(5 + SEQ_MARGIN + 1), Place::Waiting(4));
     }
 
     #[test]

@@ -188,6 +188,7 @@ impl Keeper {
         self.last_snapshot = Some(Instant::now());
         self.meter.note(picture.admitted, picture.now_ms, picture.waiting > 0);
         let view = RoomView::from_picture(picture, self.meter.per_second()).with_habits(self.habits.habits());
+        let view = view.restored_from(&self.room().view.load());
         self.room().set_view(view);
     }
 

@@ -103,7 +103,7 @@ impl Desk {
             picture.epoch == before.epoch && (1..1_000).contains(&before.as_of_ms.saturating_sub(picture.now_ms));
         if !overtaken {
             let view = RoomView::from_picture(&picture, before.measured_rate).with_habits(before.habits);
-            self.room.set_view(view);
+            self.room.set_view(view.restored_from(&before));
         }
         Ok(())
     }
