@@ -12,6 +12,7 @@ pub mod browser;
 pub mod cluster;
 pub mod error;
 pub mod gateway;
+pub mod history;
 mod inline;
 pub mod origin;
 pub mod ports;

@@ -158,6 +158,7 @@ impl Edge {
     ) -> Result<bool> {
         let site = ctx.site.clone();
         let site_room = &site.rooms[index];
+        let now_ms = site_room.room.by_the_store(now_ms);
         let parts = session.req_header();
         ctx.origin = request::allowed_origin(&parts.headers, &site_room.cors_origins).cloned();
         if ctx.origin.is_some() && request::is_preflight(parts) {
@@ -327,7 +328,8 @@ impl ProxyHttp for Edge {
                 room.room.end(minted.session.epoch, minted.session.vid, minted.session.seq);
                 cookies = vec![room.cookies.clear_token(), room.cookies.clear_ticket()];
             } else if ctx.news && minted.session.seq > 0 {
-                cookies = desk::news_by_cookie(&ctx.site, room, minted, ctx.by_header, (self.clock)() / 1_000);
+                let now_s = room.room.by_the_store((self.clock)()) / 1_000;
+                cookies = desk::news_by_cookie(&ctx.site, room, minted, ctx.by_header, now_s);
                 let browser = request::wants_page(session.req_header());
                 // A cookie is out of reach for scripts; its token must not lie in a header beside it.
                 token = (ctx.by_header || (ctx.unknown && !browser)).then_some(minted.token.as_ref());

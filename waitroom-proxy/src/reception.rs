@@ -239,6 +239,7 @@ impl Counter<'_> {
         let began_s = self.mint.began(self.room.name().as_str(), epoch, seq, now_s, settings.session_max.as_secs());
         let lasts = if provisional { PROVISIONAL } else { settings.session_ttl };
         self.room.tell(epoch, Begun { vid, seq, began_ms: self.now_ms, expires_ms: expires_at_ms });
+        self.room.note_spent(epoch, seq);
         let session = Session {
             epoch,
             vid,

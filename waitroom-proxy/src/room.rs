@@ -4,7 +4,7 @@
 //! background runtime, talk to the store.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -21,11 +21,13 @@ mod keeper;
 mod reaper;
 mod servers;
 pub mod settings;
+mod spent;
 
 pub use batcher::Unanswered;
 use batcher::{BatchQueue, Batcher, batcher};
 use beats::Beats;
 use settings::RoomSettings;
+use spent::Spent;
 
 /// Sessions that ended here and may not have reached every proxy's snapshot; more than this at
 /// once would mean that the store has been away for very long, and the oldest tokens have expired.
@@ -33,6 +35,9 @@ const MAX_ENDED_HERE: usize = 1_000_000;
 
 /// Sessions that may wait to be told of: a few seconds of a very busy room.
 const MAX_NEWS: usize = 8_192;
+
+/// Clocks that differ by less than this are left alone: a reply takes time, and nothing here is shorter than 15 s.
+const CLOCKS_AGREE_MS: u64 = 5_000;
 
 /// A question about something of an epoch; by the time its batch is sent, the room may have moved on.
 #[derive(Clone, Copy, Debug)]
@@ -78,6 +83,8 @@ pub struct Room {
     missed: AtomicU64,
     /// Ended by this node and not yet in the snapshot: refused here at once.
     ended_here: RwLock<HashSet<(Epoch, u64)>>,
+    /// Turns taken up at this node and not yet remembered with a snapshot.
+    spent_here: Spent,
     /// Wakes the keeper: somebody joined, or an operator wants something now.
     nudge: Notify,
     /// Somebody waits for a look that begins after now.
@@ -88,6 +95,8 @@ pub struct Room {
     proof: std::sync::Mutex<Option<(Epoch, u64)>>,
     /// When the store stopped answering, milliseconds since the Unix epoch; 0: it answers.
     silent_since_ms: AtomicU64,
+    /// How far the store's clock is ahead of ours, ms; 0 when the two agree.
+    clock_off_ms: AtomicI64,
     /// Fast-lane entries of this node: the second in the upper half, the count in the lower.
     entered: AtomicU64,
     /// Who waits and was heard here.
@@ -152,11 +161,13 @@ impl Room {
             news,
             missed: AtomicU64::new(0),
             ended_here: RwLock::new(HashSet::new()),
+            spent_here: Spent::default(),
             nudge: Notify::new(),
             look_wanted: AtomicBool::new(false),
             looks: tokio::sync::watch::Sender::new(0),
             proof: std::sync::Mutex::new(None),
             silent_since_ms: AtomicU64::new(0),
+            clock_off_ms: AtomicI64::new(0),
             entered: AtomicU64::new(0),
             beats: Beats::default(),
             streams: AtomicUsize::new(0),
@@ -278,6 +289,12 @@ impl Room {
         self.ended_here.read().unwrap_or_else(PoisonError::into_inner).contains(&(epoch, seq))
     }
 
+    /// Numbers of this epoch that this node has ended and no snapshot shows yet.
+    fn ended_here_of(&self, epoch: Epoch) -> Vec<u64> {
+        let ended = self.ended_here.read().unwrap_or_else(PoisonError::into_inner);
+        ended.iter().filter(|(of, _)| *of == epoch).map(|(_, seq)| *seq).collect()
+    }
+
     /// Tells the keeper of a verified ticket that proves more than the store knows.
     pub fn prove(&self, epoch: Epoch, seq: u64) {
         let mut proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
@@ -301,7 +318,22 @@ impl Room {
         Some(StreamPlace(self.clone()))
     }
 
-    /// How long the store has been silent, `None` while it answers.
+    /// A moment of our clock by the one that all nodes share, the store's: what sessions and tickets of this room are
+    /// written and read by, so that those of one proxy are good at another whose clock is wrong (F7).
+    #[must_use]
+    pub fn by_the_store(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_add_signed(self.clock_off_ms.load(Ordering::Relaxed))
+    }
+
+    /// Compares the clocks; answers with the difference when it is another than before.
+    fn compare_clocks(&self, store_ms: u64, our_ms: u64) -> Option<i64> {
+        let off_ms = store_ms.cast_signed().saturating_sub(our_ms.cast_signed());
+        let off_ms = if off_ms.unsigned_abs() < CLOCKS_AGREE_MS { 0 } else { off_ms };
+        let before = self.clock_off_ms.swap(off_ms, Ordering::Relaxed);
+        (off_ms.abs_diff(before) >= CLOCKS_AGREE_MS).then_some(off_ms)
+    }
+
+    /// How long the store has been silent, `None` while it answers; `now_ms` by the store.
     #[must_use]
     pub fn silent_for(&self, now_ms: u64) -> Option<Duration> {
         match self.silent_since_ms.load(Ordering::Relaxed) {
@@ -317,6 +349,11 @@ impl Room {
         }
     }
 
+    /// Remembers that a ticket is spent here, until a snapshot shows it.
+    pub fn note_spent(&self, epoch: Epoch, seq: u64) {
+        self.spent_here.note(epoch, seq);
+    }
+
     fn may_enter(&self, second: u64, most: u64) -> bool {
         let second = second & 0xffff_ffff;
         self.entered
@@ -330,6 +367,7 @@ impl Room {
 
     /// Keeps the view and forgets endings that it shows.
     fn set_view(&self, view: RoomView) {
+        let view = view.following(&self.view.load());
         let ended_here = self.ended_here.read().unwrap_or_else(PoisonError::into_inner).len();
         if ended_here > 0 {
             let mut ended = self.ended_here.write().unwrap_or_else(PoisonError::into_inner);

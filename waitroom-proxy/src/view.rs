@@ -9,6 +9,10 @@ use crate::session::Session;
 use crate::store::{Epoch, Limits, RoomPicture, SEQ_MARGIN, Seen, Ticked};
 use crate::ticket::Ticket;
 
+mod former;
+
+use former::Former;
+
 /// A room as of the last time the store was asked.
 #[derive(Clone, Debug)]
 pub struct RoomView {
@@ -48,28 +52,8 @@ pub struct RoomView {
     line: Arc<RankIndex>,
     /// Whose session ended for good.
     ended: Arc<RankIndex>,
-    /// The line as it was before the store lost it, for as long as nobody is let in and everybody comes back.
-    former: Option<FormerLine>,
-}
-
-/// A line as it last was: what positions are counted from while it is being restored.
-#[derive(Clone, Debug)]
-struct FormerLine {
-    head: u64,
-    line_seq: u64,
-    line: Arc<RankIndex>,
-}
-
-impl FormerLine {
-    /// The position of a number, had nothing been lost; `now` is who has come back or joined since.
-    fn position(&self, seq: u64, now: &RankIndex) -> u64 {
-        let at_least = self.line.rank(seq).saturating_sub(self.line.rank(self.head));
-        let joined_since = match seq > self.line_seq {
-            true => now.rank(seq).saturating_sub(now.rank(self.line_seq + 1)),
-            false => 0,
-        };
-        at_least + joined_since + 1
-    }
+    /// The line before a loss that people still come back from.
+    former: Option<Arc<Former>>,
 }
 
 /// Where a ticket stands, as far as the view can tell.
@@ -148,30 +132,11 @@ impl RoomView {
         }
     }
 
-    /// The view, with positions as `before` had them while the store is being restored: those who are not
-    /// back yet still count, or everybody's position would fall and rise again.
-    #[must_use]
-    pub fn restored_from(self, before: &Self) -> Self {
-        if self.hold.is_zero() || !before.known || before.epoch != self.epoch {
-            return self;
-        }
-        let former = before.line_before_the_loss();
-        Self { stale: self.stale || former.is_some(), former, ..self }
-    }
-
-    /// The line to count from while the store is being restored; a line seen half restored is none.
-    fn line_before_the_loss(&self) -> Option<FormerLine> {
-        let as_it_is = || self.head.map(|head| FormerLine { head, line_seq: self.line_seq, line: self.line.clone() });
-        self.former.clone().or_else(|| if self.hold.is_zero() { as_it_is() } else { None })
-    }
-
     /// The view after a tick: counters and head are new, the bits are those of the last snapshot.
     #[must_use]
     pub fn after_tick(&self, ticked: &Ticked, measured_rate: Option<f64>) -> Self {
-        let former = if ticked.hold.is_zero() { None } else { self.line_before_the_loss() };
         Self {
-            stale: former.is_some(),
-            former,
+            stale: false,
             seen: Seen {
                 seq: ticked.seq,
                 admitted: ticked.admitted,
@@ -216,7 +181,55 @@ impl RoomView {
         Self { stale: true, ..self.clone() }
     }
 
-    /// Where the ticket with this number stands. Exact as of the last snapshot.
+    /// The same, after the store has lost something: `recovered` is what it knows now, and for `lasting` people may
+    /// still come back to places in the line that is known here.
+    #[must_use]
+    pub fn after_loss(&self, recovered: &Seen, lasting: Duration) -> Self {
+        // Of two losses in short order the first knows more of who may come back.
+        let former = self.former_now().cloned();
+        let former = former.unwrap_or_else(|| self.remembered(recovered.seq, self.as_of_ms, lasting));
+        Self { former: Some(former), ..self.clone() }
+    }
+
+    /// The view, with what the one before it remembers of a loss. While nobody is let in after a loss and everybody
+    /// comes back it is stale, and where the one before knew of no loss yet, its line is the one to remember.
+    #[must_use]
+    pub fn following(mut self, before: &Self) -> Self {
+        if self.former.is_none() && before.known && self.epoch == before.epoch {
+            self.former = before.former.as_ref().filter(|former| self.as_of_ms < former.until_ms).cloned();
+            if self.former.is_none() && before.hold.is_zero() && !self.hold.is_zero() {
+                self.former = Some(before.remembered(self.seen.seq, self.as_of_ms, self.hold));
+            }
+        }
+        self.stale |= !self.hold.is_zero() && self.former_now().is_some();
+        self
+    }
+
+    fn remembered(&self, next: u64, from_ms: u64, lasting: Duration) -> Arc<Former> {
+        Arc::new(Former {
+            line: self.line.clone(),
+            line_seq: self.line_seq,
+            highest: self.seen.seq,
+            next,
+            head: self.head,
+            until_ms: from_ms.saturating_add(u64::try_from(lasting.as_millis()).unwrap_or(u64::MAX)),
+        })
+    }
+
+    fn former_now(&self) -> Option<&Arc<Former>> {
+        self.former.as_ref().filter(|former| self.as_of_ms < former.until_ms)
+    }
+
+    /// The position to tell, which is this one by the line as the store has it now.
+    fn told(&self, seq: u64, position: u64) -> u64 {
+        match self.former_now() {
+            Some(former) => position.max(former.position(seq, self.head, !self.hold.is_zero())),
+            None => position,
+        }
+    }
+
+    /// Where the ticket with this number stands. Exact as of the last snapshot; after a loss, as it was before, until
+    /// everybody had time to come back.
     #[must_use]
     pub fn place(&self, seq: u64) -> Place {
         let Some(head) = self.head else { return Place::AskStore };
@@ -230,12 +243,10 @@ impl RoomView {
             let since = seq - self.line_seq;
             // A loss left out this many numbers; nobody stands at them.
             let since = if since > SEQ_MARGIN { since - SEQ_MARGIN } else { since };
-            let before_loss = self.former.as_ref().map_or(0, |former| former.position(seq, &self.line));
-            return Place::Waiting((in_line + since).max(before_loss));
+            return Place::Waiting(self.told(seq, in_line + since));
         }
         if self.line.contains(seq) {
-            let place = || self.line.rank(seq).saturating_sub(ahead_of_head) + 1;
-            Place::Waiting(self.former.as_ref().map_or_else(place, |former| former.position(seq, &self.line)))
+            Place::Waiting(self.told(seq, self.line.rank(seq).saturating_sub(ahead_of_head) + 1))
         } else {
             Place::AskStore
         }
@@ -248,12 +259,8 @@ impl RoomView {
             Place::Waiting(position) => position,
             // Not in the snapshot: everybody in it with a lower number is ahead.
             Place::AskStore => {
-                // While the line is restored, those who are not back yet stand there too.
-                if let Some(former) = &self.former {
-                    return former.position(seq, &self.line);
-                }
                 let gone = self.head.map_or(self.line.count(), |head| self.line.rank(head));
-                self.line.rank(seq).saturating_sub(gone) + 1
+                self.told(seq, self.line.rank(seq).saturating_sub(gone) + 1)
             }
         }
     }
@@ -371,23 +378,24 @@ mod tests {
             waiting_bits: BitSpan { first: 0, bytes: vec![0b0000_1000] },
             ..picture()
         };
-        let restored = RoomView::from_picture(&held, None).restored_from(&before);
+        let restored = RoomView::from_picture(&held, None).following(&before);
         assert!(restored.stale);
         assert_eq!(restored.place(4), Place::Waiting(3), "back, and nobody before it");
         assert_eq!((restored.place(3), restored.position_of_joined(3)), (Place::AskStore, 2), "on its way back");
         assert_eq!(restored.position_of_joined(100_006), 4, "new, behind those who are still to come");
         // The next snapshot keeps what was, and the first tick after the hold lets go of it.
-        let later = RoomView::from_picture(&held, None).restored_from(&restored);
+        let later = RoomView::from_picture(&held, None).following(&restored);
         assert_eq!(later.place(4), Place::Waiting(3));
         let ticked = Ticked { head: Some(4), waiting: 1, seq: 100_005, hold: Duration::ZERO, ..Ticked::default() };
         let open = later.after_tick(&ticked, None);
         assert_eq!((open.place(4), open.stale), (Place::Waiting(1), false));
         // A node that did not restore it itself hears of it by a tick.
         let told = before.after_tick(&Ticked { head: None, waiting: 0, hold: Duration::from_secs(60), ..ticked }, None);
-        assert_eq!(RoomView::from_picture(&held, None).restored_from(&told).place(4), Place::Waiting(3));
+        let told = told.following(&before);
+        assert_eq!(RoomView::from_picture(&held, None).following(&told).place(4), Place::Waiting(3));
         // Another room altogether has no past.
         let reset = RoomPicture { epoch: Epoch { generation: 2, life: 7 }, ..held };
-        assert_eq!(RoomView::from_picture(&reset, None).restored_from(&before).place(4), Place::Waiting(1));
+        assert_eq!(RoomView::from_picture(&reset, None).following(&before).place(4), Place::Waiting(1));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 #[path = "store/bed.rs"]
 mod bed;
+#[path = "store/clock.rs"]
+mod clock;
 #[path = "store/contents.rs"]
 mod contents;
 #[path = "store/heartbeats.rs"]

@@ -233,6 +233,7 @@ fn leave(site: &Site, parts: &Parts, now_ms: u64) -> Answered {
         Which::BadName => return own(Answer::problem(ProblemKind::BadRequest, Some("this is not a room's name"))),
     };
     let site_room = &site.rooms[index];
+    let now_ms = site_room.room.by_the_store(now_ms);
     let verified = verify(site, site_room, &site_room.cookies.read(&parts.headers), now_ms);
     if let Some(shown) = &verified.session {
         site_room.room.end(shown.session.epoch, shown.session.vid, shown.session.seq);

@@ -124,7 +124,7 @@ impl<'s> Stream<'s> {
     async fn step(&mut self, ticket: Ticket) -> Step {
         let at_start = self.at_start.clone();
         let site_room = &at_start.rooms[self.index];
-        let now_ms = (self.clock)();
+        let now_ms = site_room.room.by_the_store((self.clock)());
         let site = self.site.load();
         let still_there = site.rooms.iter().any(|room| Arc::ptr_eq(&room.room, &site_room.room));
         let (room, view) = (&site_room.room, site_room.room.view().clone());

@@ -130,6 +130,7 @@ impl Front {
             // Most likely a session: what it shows is verified once, by whoever forwards it.
             return None;
         }
+        let now_ms = site_room.room.by_the_store(now_ms);
         let verified = desk::verify(site, site_room, &shown, now_ms);
         let counter = Counter { room: &site_room.room, mint: &site.mint, now_ms };
         match counter.receive_now(route.kind, &verified)? {

@@ -9,9 +9,12 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 
 use super::reaper::Reaper;
+use super::spent::spans;
 use super::{Clock, Room};
 use crate::admission::{HabitMeter, RateMeter};
-use crate::store::{BitKind, BitSpan, Detail, Epoch, NodeId, QueueStore, Recovery, RoomPicture, Seen, StoreError};
+use crate::store::{
+    BitKind, BitSpan, Detail, Epoch, NodeId, QueueStore, Recovery, RoomPicture, SEQ_MARGIN, Seen, StoreError,
+};
 use crate::view::RoomView;
 use std::sync::Arc;
 
@@ -153,18 +156,21 @@ impl Keeper {
         let (view, settings) = (self.room().view.load_full(), self.room().settings.load_full());
         let name = self.room().name.clone();
         let ticked = self.work.store.tick(&name, view.epoch, view.seen, settings.limits, settings.claim_ttl).await?;
+        self.compare_clocks(ticked.now_ms);
         self.meter.note(ticked.admitted, ticked.now_ms, ticked.waiting > 0);
         if settings.limits.rate_per_s != self.rate_per_s {
             self.rate_per_s = settings.limits.rate_per_s;
             self.habits.rate_changed();
         }
         self.habits.note(&ticked);
-        let view = view.after_tick(&ticked, self.meter.per_second()).with_habits(self.habits.habits());
-        self.room().set_view(view);
         if ticked.rolled_back {
             tracing::warn!(room = %name, "the store has gone backwards; giving back what is remembered");
-            self.recover_with_memory().await?;
+            // Looked at as it was before: the tick's answer is already of what is left.
+            self.note_loss(&view, &Seen { seq: ticked.seq, ..view.seen });
+            return self.recover_with_memory().await;
         }
+        let view = view.after_tick(&ticked, self.meter.per_second()).with_habits(self.habits.habits());
+        self.room().set_view(view);
         Ok(())
     }
 
@@ -175,6 +181,7 @@ impl Keeper {
         let picture = self.work.store.snapshot(&self.room().name, None, detail).await?;
         self.take_in(&picture);
         if everything {
+            self.room().spent_here.settle(picture.epoch, picture.base, &picture.spent_bits);
             self.spent = picture.spent_bits;
             self.last_everything = Some(Instant::now());
             let keep = self.room().settings.load().keep_numbers();
@@ -186,10 +193,17 @@ impl Keeper {
 
     fn take_in(&mut self, picture: &RoomPicture) {
         self.last_snapshot = Some(Instant::now());
+        self.compare_clocks(picture.now_ms);
         self.meter.note(picture.admitted, picture.now_ms, picture.waiting > 0);
         let view = RoomView::from_picture(picture, self.meter.per_second()).with_habits(self.habits.habits());
-        let view = view.restored_from(&self.room().view.load());
         self.room().set_view(view);
+    }
+
+    fn compare_clocks(&self, store_ms: u64) {
+        if let Some(off_ms) = self.room().compare_clocks(store_ms, (self.work.clock)()) {
+            let off_s = off_ms / 1_000;
+            tracing::warn!(room = %self.room().name, off_s, "this machine's clock and the store's differ; the store's counts");
+        }
     }
 
     /// The first contact: the room is there, or this node waits for one that remembers it, or starts it.
@@ -217,10 +231,17 @@ impl Keeper {
         let settings = self.room().settings.load_full();
         let name = self.room().name.clone();
         let (hold, burst) = (settings.recovery_hold(), settings.limits.burst);
+        let before = self.room().view.load_full();
         let recovered = match self.work.store.recover(&name, epoch, seen, hold, burst, (self.draw)()).await {
             Err(StoreError::Superseded(theirs)) => return self.adopt(theirs).await,
             done => done?,
         };
+        // Numbers jump when, and only when, something may have been lost.
+        if before.epoch == recovered.epoch && recovered.seen.seq > before.seen.seq + SEQ_MARGIN / 2 {
+            self.note_loss(&before, &recovered.seen);
+        }
+        // Told of when it is done, and also when it could not be finished: the next round goes on with it.
+        let settled = self.settle(recovered.how, recovered.epoch).await;
         match recovered.how {
             Recovery::Fresh => tracing::info!(room = %name, "the room starts"),
             Recovery::Restored => {
@@ -228,22 +249,41 @@ impl Keeper {
             }
             Recovery::Merged => tracing::info!(room = %name, "joined the room"),
         }
-        if recovered.how != Recovery::Fresh {
+        settled
+    }
+
+    /// What follows a recovery: what is remembered goes back, and a look at what is there now.
+    async fn settle(&mut self, how: Recovery, epoch: Epoch) -> Result<(), StoreError> {
+        if how != Recovery::Fresh {
             self.reaper.disturb();
-            self.give_back(recovered.epoch, BitKind::Ended).await?;
-            self.give_back(recovered.epoch, BitKind::Spent).await?;
+            self.give_all_back(epoch).await?;
         }
         self.lost_since = None;
         self.last_everything = None;
         self.look().await
     }
 
-    /// Gives back remembered bits, in pieces.
-    async fn give_back(&self, epoch: Epoch, kind: BitKind) -> Result<(), StoreError> {
-        let bits = match kind {
-            BitKind::Spent => &self.spent,
-            BitKind::Ended => &self.ended,
-        };
+    /// From now on places are told by the line as it was, too, while people come back to it.
+    fn note_loss(&self, before: &RoomView, now: &Seen) {
+        let lasting = self.room().settings.load().recovery_hold();
+        self.room().set_view(before.after_loss(now, lasting));
+    }
+
+    /// Gives back what is remembered as over: from the last look at everything, and what only this node knows since.
+    async fn give_all_back(&self, epoch: Epoch) -> Result<(), StoreError> {
+        self.give_back(epoch, BitKind::Ended, &self.ended).await?;
+        for span in spans(self.room().ended_here_of(epoch)) {
+            self.give_back(epoch, BitKind::Ended, &span).await?;
+        }
+        self.give_back(epoch, BitKind::Spent, &self.spent).await?;
+        for span in spans(self.room().spent_here.of(epoch)) {
+            self.give_back(epoch, BitKind::Spent, &span).await?;
+        }
+        Ok(())
+    }
+
+    /// Gives bits back, in pieces.
+    async fn give_back(&self, epoch: Epoch, kind: BitKind, bits: &BitSpan) -> Result<(), StoreError> {
         let mut first = bits.first;
         for piece in bits.bytes.chunks(MERGE_PIECE) {
             let span = BitSpan { first, bytes: piece.to_vec() };
@@ -293,8 +333,8 @@ impl Keeper {
             tracing::error!(room = %self.room().name, why, "the store does not answer; nobody new is let in, sessions go on");
             self.trouble = Some(why);
         }
-        let now = (self.work.clock)().max(1);
         let room = self.room();
+        let now = room.by_the_store((self.work.clock)()).max(1);
         // The first moment of silence counts, so a later one changes nothing.
         let _since = room.silent_since_ms.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
         room.set_view(room.view.load().gone_stale());

@@ -1,7 +1,7 @@
 //! The batch servers of a room: each turns a batch of questions into one call of the store.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::keeper::Keeper;
@@ -29,7 +29,7 @@ impl RoomWork {
     pub fn spawn(self, draw: fn() -> u32) -> tokio::task::JoinSet<()> {
         let mut tasks = tokio::task::JoinSet::new();
         let RoomWork { room, store, clock, cold_wait, joins, enters, claims, touches, ends, news } = self;
-        let desk = Desk { room: room.clone(), store: store.clone() };
+        let desk = Desk { room: room.clone(), store: store.clone(), trouble: Arc::default() };
         tasks.spawn(joins.serve(serving(&desk, |desk, batch| async move { desk.join(batch).await })));
         tasks.spawn(enters.serve(serving(&desk, |desk, batch| async move { desk.enter(&batch).await })));
         tasks.spawn(claims.serve(serving(&desk, |desk, batch| async move { desk.claim(&batch).await })));
@@ -54,6 +54,9 @@ where
 struct Desk {
     room: Arc<Room>,
     store: Arc<dyn QueueStore>,
+    /// What the last failed call said, so that a new reason is logged and the same one not again. The keeper's own
+    /// calls may succeed all the while: a server without memory still gives turns, and takes nobody in.
+    trouble: Arc<Mutex<Option<String>>>,
 }
 
 impl Desk {
@@ -66,7 +69,24 @@ impl Desk {
         if matches!(result, Err(StoreError::Lost | StoreError::Superseded(_))) {
             self.room.nudge();
         }
+        self.note(result.as_ref().err());
         result
+    }
+
+    fn note(&self, error: Option<&StoreError>) {
+        let why = match error {
+            Some(StoreError::Unavailable(why) | StoreError::Refused(why)) => Some(why),
+            // The keeper mends it, and says so.
+            Some(StoreError::Lost | StoreError::Superseded(_)) => return,
+            None => None,
+        };
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(why) = why.filter(|why| trouble.as_ref() != Some(*why)) {
+            tracing::error!(room = %self.room.name, why, "the store did not do what visitors asked for");
+        }
+        if trouble.as_ref() != why {
+            *trouble = why.cloned();
+        }
     }
 
     async fn join(&self, batch: Vec<Arrival>) -> Result<Vec<Standing>, StoreError> {
@@ -103,7 +123,7 @@ impl Desk {
             picture.epoch == before.epoch && (1..1_000).contains(&before.as_of_ms.saturating_sub(picture.now_ms));
         if !overtaken {
             let view = RoomView::from_picture(&picture, before.measured_rate).with_habits(before.habits);
-            self.room.set_view(view.restored_from(&before));
+            self.room.set_view(view);
         }
         Ok(())
     }

@@ -100,7 +100,7 @@ impl Control for Controls {
         }
         let now_ms = self.manager.now_ms();
         for room in &self.manager.site().load().rooms {
-            let silent = room.room.silent_for(now_ms);
+            let silent = room.room.silent_for(room.room.by_the_store(now_ms));
             let passes =
                 room.room.settings().pass_after.is_some_and(|after| silent.is_some_and(|silent| silent >= after));
             if passes {

@@ -42,17 +42,33 @@ impl Proxy {
 
     /// Starts with more of the config in front of the rooms.
     pub(crate) async fn start_with(origin: &Origin, top: &str, rooms: &str) -> Self {
-        Self::start_until("the room starts", origin, top, rooms).await
+        Self::start_until("the room starts", origin, top, rooms, &[]).await
     }
 
     /// Starts one more, on a store where the room is already.
     pub(crate) async fn start_another(origin: &Origin, top: &str, rooms: &str) -> Self {
-        Self::start_until("joined the room", origin, top, rooms).await
+        Self::start_until("joined the room", origin, top, rooms, &[]).await
     }
 
-    async fn start_until(line: &str, origin: &Origin, top: &str, rooms: &str) -> Self {
+    /// Starts one more on a machine whose clock is off by so many seconds.
+    pub(crate) async fn start_by_clock(origin: &Origin, top: &str, rooms: &str, off_s: i64) -> Self {
+        let library =
+            ["x86_64", "aarch64"].map(|arch| format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketimeMT.so.1"));
+        let library = library.into_iter().find(|path| std::path::Path::new(path).exists());
+        let library = library.expect("libfaketime, of the Debian package libfaketime");
+        let off = format!("{off_s:+}");
+        // Only the time of day is wrong: a pause still takes as long as it takes.
+        let environment =
+            [("LD_PRELOAD", library.as_str()), ("FAKETIME", off.as_str()), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+        let proxy = Self::start_until("the store's differ", origin, top, rooms, &environment).await;
+        proxy.process.wait_for_line("joined the room", PATIENCE).await.unwrap();
+        proxy
+    }
+
+    async fn start_until(line: &str, origin: &Origin, top: &str, rooms: &str, environment: &[(&str, &str)]) -> Self {
         let (folder, config) = config(origin, top, rooms);
-        let process = program(&config).start().unwrap();
+        let program = environment.iter().fold(program(&config), |program, (key, value)| program.env(key, value));
+        let process = program.start().unwrap();
         let visitors = address(&process, "visitors: http://").await;
         let operators = address(&process, "operators: http://").await;
         process.wait_for_line(line, PATIENCE).await.unwrap();

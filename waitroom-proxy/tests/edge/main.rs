@@ -2,15 +2,19 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 mod announce;
+mod clocks;
 mod contract;
 mod events;
 mod failover;
 mod front;
 mod harness;
+mod keys;
 mod operators;
 mod refused;
 mod reload;
 mod silence;
 mod slow;
 mod store;
+mod stores;
+mod tickets;
 mod upstreams;

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
+use redis::AsyncCommands as _;
 use testbed::origin::Origin;
 use testbed::origin::Script;
+use testbed::redis::PrivateRedis;
+use testbed::wire::Wire;
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-use crate::harness::{Proxy, Response, exchange, room};
+use crate::harness::{Jar, Proxy, Response, exchange, room};
 
 #[tokio::test]
 async fn takes_turns_and_leaves_out_who_is_gone() {
@@ -112,6 +116,54 @@ async fn i2_a_websocket_makes_its_session_whole_at_once() {
     .unwrap();
     assert_eq!(proxy.look("/admin/rooms/concert").await.json()["active"], 1);
     assert_eq!(proxy.request("GET", "/", &[]).await.status, 429, "the slot is taken");
+}
+
+#[tokio::test]
+async fn tunnels_with_nothing_to_extend_hold_nobody_up() {
+    let origin = Origin::start().await.unwrap();
+    origin.script("/ws", Script::new().websocket_echo());
+    // Shorter than a provisional session, which so has nothing to gain.
+    let proxy = Proxy::start(&origin, &room("rate_per_s = 1000\nsession_ttl_s = 4\nclaim_ttl_s = 10")).await;
+    let mut tunnels = Vec::new();
+    for _ in 0..8 {
+        tunnels.push(tokio_tungstenite::connect_async(format!("ws://{}/ws", proxy.visitors)).await.unwrap());
+    }
+    for _ in 0..20 {
+        assert_eq!(proxy.request("GET", "/", &[]).await.body, "ok");
+    }
+}
+
+#[tokio::test]
+async fn i2_a_websocket_does_not_prove_a_session_that_has_run_out() {
+    let (origin, redis) = (Origin::start().await.unwrap(), PrivateRedis::start().await.unwrap());
+    let wire = Wire::to(redis.addr()).await.unwrap();
+    origin.script("/ws", Script::new().websocket_echo());
+    let top = format!("[store]\nurl = \"{}\"", redis.url_via(wire.addr()));
+    let rooms = room("rate_per_s = 1000\nmax_active = 1\nsession_ttl_s = 4\nclaim_ttl_s = 10");
+    let proxy = Proxy::start_with(&origin, &top, &rooms).await;
+    // By way of the line: a session of four seconds, and not the fast lane's fifteen.
+    let mut jar = Jar::default();
+    proxy.poll_until(&mut jar, |status| status["state"] == "admitted").await;
+    let mut request = format!("ws://{}/ws", proxy.visitors).into_client_request().unwrap();
+    request.headers_mut().insert("cookie", jar.header().parse().unwrap());
+    let (_socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    let mut raw = redis::Client::open(redis.url()).unwrap().get_multiplexed_async_connection().await.unwrap();
+    wire.cut().await.unwrap();
+    // The store is away for longer than the session lasts, so that nobody can extend it.
+    loop {
+        let key = "queue:{concert}:active";
+        let ends: Vec<(String, u64)> = raw.zrange_withscores(key, 0, -1).await.unwrap();
+        let (now_s, _): (u64, u64) = redis::cmd("TIME").query_async(&mut raw).await.unwrap();
+        if ends.iter().all(|(_, ends_ms)| ends_ms / 1_000 + 1 < now_s) {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    wire.mend().await.unwrap();
+    let mut next = Jar::default();
+    proxy.poll_until(&mut next, |status| status["stale"] == false).await;
+    // The tunnel is still open and touches every second; the slot is the next visitor's all the same.
+    proxy.poll_until(&mut next, |status| status["state"] == "admitted").await;
 }
 
 #[tokio::test]

@@ -129,6 +129,35 @@ async fn f1_a_server_that_kept_its_data_is_noticed_and_its_numbers_jump() {
 }
 
 #[tokio::test]
+async fn f1_a_server_killed_in_the_middle_of_ticks_has_each_of_them_whole_or_not_at_all() {
+    const CROWD: u64 = 900;
+    let redis = PrivateRedis::options().durable().start().await.expect("redis");
+    let bed = Outage::begin(&redis.url()).await;
+    let everybody: Vec<JoinItem> = (1..=CROWD).map(|who| JoinItem { vid: vid(who), seq: 0 }).collect();
+    bed.bounded(bed.store.join(&bed.room, bed.epoch, Seen::default(), &everybody)).await.expect("joined");
+    for round in 1..=4 {
+        let before = bed.seen().await.admitted;
+        // Three a tick, as fast as they are answered.
+        let limits = limits(1e9, 3.0, 0);
+        let ticking =
+            async { while bed.store.tick(&bed.room, bed.epoch, Seen::default(), limits, LONG).await.is_ok() {} };
+        let killing = async {
+            while bed.seen().await.admitted < before + 60 {}
+            redis.kill().await.expect("killed");
+        };
+        bed.bounded(async { tokio::join!(ticking, killing) }).await;
+        redis.restart().await.expect("back");
+        bed.until_it_answers().await;
+        bed.recover(bed.seen().await).await;
+        let picture = bed.store.snapshot(&bed.room, None, Detail::Everything).await.expect("a picture");
+        let bits: u64 = picture.waiting_bits.bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
+        assert_eq!(bits, picture.waiting, "I6 in round {round}");
+        assert_eq!(picture.waiting + picture.granted, CROWD, "I7 in round {round}");
+        assert_eq!(picture.admitted, picture.granted, "each turn counted once, in round {round}");
+    }
+}
+
+#[tokio::test]
 async fn f4_a_server_that_stands_still_holds_nobody_up() {
     let redis = PrivateRedis::start().await.expect("redis");
     let bed = Outage::begin(&redis.url()).await;

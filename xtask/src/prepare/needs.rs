@@ -21,13 +21,14 @@ pub(crate) struct Need {
 
 use Purpose::{Bench, Demo, Test};
 
-static NEEDS: [Need; 16] = [
+static NEEDS: [Need; 17] = [
     need("cc", "compiles C inside crates", &["gcc", "libc6-dev"], &[Demo, Test, Bench], || on_path("cc")),
     need("c++", "compiles C++ inside crates", &["g++"], &[Demo, Test, Bench], || on_path("c++")),
     need("make", "builds C inside crates", &["make"], &[Demo, Test, Bench], || on_path("make")),
     need("cmake", "builds zlib-ng for Pingora", &["cmake"], &[Demo, Test, Bench], || on_path("cmake")),
     need("postgres", "a private database", &["postgresql"], &[Demo, Test, Bench], postgres),
     need("redis-server", "a private store", &["redis-server"], &[Demo, Test, Bench], || on_path("redis-server")),
+    need("libfaketime", "a proxy whose clock is wrong", &["libfaketime"], &[Test], faketime),
     need("chromium", "the browser tests", &["chromium"], &[Test], || on_path("chromium")),
     need("chromedriver", "the browser tests", &["chromium-driver"], &[Test], || on_path("chromedriver")),
     need("python3 with venv", "PyJWT checks our tokens", &["python3", "python3-venv"], &[Test], python),
@@ -81,6 +82,12 @@ fn nginx_lua() -> bool {
 fn cjson() -> bool {
     let architectures = fs::read_dir(Path::new("/usr/lib")).into_iter().flatten().flatten();
     architectures.map(|folder| folder.path().join("lua/5.1/cjson.so")).any(|library| library.is_file())
+}
+
+/// A library to be put in front of others, in the folder of the machine's architecture.
+fn faketime() -> bool {
+    let folders = fs::read_dir(Path::new("/usr/lib")).into_iter().flatten().flatten();
+    folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1")).any(|library| library.is_file())
 }
 
 /// Debian's python3 has no `ensurepip` without the package python3-venv.

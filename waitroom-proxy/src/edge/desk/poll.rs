@@ -90,6 +90,7 @@ struct Poller<'p> {
 
 impl<'p> Poller<'p> {
     fn new(site: &'p Site, site_room: &'p SiteRoom, parts: &'p Parts, now_ms: u64) -> Self {
+        let now_ms = site_room.room.by_the_store(now_ms);
         let shown = site_room.cookies.read(&parts.headers);
         let verified = verify(site, site_room, &shown, now_ms);
         let origin = request::allowed_origin(&parts.headers, &site_room.cors_origins);
