@@ -23,7 +23,8 @@ use crate::seat::{BestSeats, ScheduleId, Seats, SeatsError};
 #[utoipa::path(post, path = "/schedules/{id}/holds", tag = "booking", request_body = HoldBody,
     security(("user" = [], "queue_token" = [])),
     params(("id" = i64, Path, description = "The schedule"),
-           ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours")),
+           ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([ -~]*[!-~])?$",
+            description = "The same key gets the same answer for 24 hours")),
     responses(
         (status = 201, body = HoldView),
         (status = 401, body = ProblemView, content_type = "application/problem+json",

@@ -26,7 +26,8 @@ const MAX_SOURCE: usize = 255;
 /// Pays for a hold, from the wallet or by the payment gateway. Paying again for the same hold gives the same reservation and takes nothing.
 #[utoipa::path(post, path = "/reservations", tag = "booking", request_body = ReservationBody,
     security(("user" = [], "queue_token" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([ -~]*[!-~])?$",
+            description = "The same key gets the same answer for 24 hours")),
     responses(
         (status = 201, body = ReservationView),
         (status = 401, body = ProblemView, content_type = "application/problem+json",
@@ -128,7 +129,8 @@ fn refusal(refused: PayAnswer) -> Problem {
 /// cancelling again gives the same and gives nothing more.
 #[utoipa::path(post, path = "/reservations/{id}/cancel", tag = "booking", security(("user" = [], "queue_token" = [])),
     params(("id" = Uuid, Path, description = "The reservation"),
-           ("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours")),
+           ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([ -~]*[!-~])?$",
+            description = "The same key gets the same answer for 24 hours")),
     responses(
         (status = 200, body = ReservationView),
         (status = 401, body = ProblemView, content_type = "application/problem+json",
