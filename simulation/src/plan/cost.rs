@@ -18,7 +18,7 @@ const REPORTS: f64 = 6.0;
 
 /// Microseconds of Redis' processor for a join in the small batches of real traffic; ending and taking up a turn are
 /// counted alike. `cargo xtask bench queue`.
-const REDIS_JOIN_US: f64 = 7.5;
+const REDIS_JOIN_US: f64 = 4.4;
 /// For one tick with nobody to let in; for each turn that it gives (19 ms for 5,000).
 const REDIS_TICK_US: f64 = 50.0;
 const REDIS_TURN_US: f64 = 3.8;
@@ -28,14 +28,14 @@ const REDIS_BYTE_US: f64 = 0.001;
 
 /// Microseconds of a proxy's processor for a page, for a poll (`cargo xtask bench edge`) and for a join with its
 /// pre-ticket (`cargo xtask bench queue`).
-const PROXY_PAGE_US: f64 = 22.0;
-const PROXY_POLL_US: f64 = 15.6;
-const PROXY_JOIN_US: f64 = 42.2;
-/// Bytes of a proxy for each number in line (0.55 MiB for a million); of an idle proxy; and of the connection of a
+const PROXY_PAGE_US: f64 = 8.0;
+const PROXY_POLL_US: f64 = 7.4;
+const PROXY_JOIN_US: f64 = 21.9;
+/// Bytes of a proxy for each number in line (2.1 MiB for a million); of an idle proxy; and of the connection of a
 /// poller, kept for this long after a poll. `cargo xtask bench queue`.
-const PROXY_NUMBER_B: f64 = 0.58;
-const PROXY_IDLE_B: f64 = 16.4 * 1_048_576.0;
-const PROXY_CONNECTION_B: f64 = 49.2 * 1_024.0;
+const PROXY_NUMBER_B: f64 = 2.2;
+const PROXY_IDLE_B: f64 = 25.5 * 1_048_576.0;
+const PROXY_CONNECTION_B: f64 = 2.05 * 1_024.0;
 const CONNECTION_KEPT_S: f64 = 5.0;
 
 /// What there is of each thing: a core, a network of 1 Gbit/s, the default `max_connections`, the widest bitmap.
