@@ -8,6 +8,11 @@ pub const TICKET_HEADER: HeaderName = HeaderName::from_static("x-queue-ticket");
 /// Header in which API clients carry their token, and in which the upstream finds it.
 pub const TOKEN_HEADER: HeaderName = HeaderName::from_static("x-queue-token");
 
+/// How the names of the cookies begin, behind the prefix of a secure one.
+const TICKET: &[u8] = b"wr_ticket_";
+/// The same of the token's.
+pub(crate) const TOKEN: &[u8] = b"wr_token_";
+
 /// A cookie's value longer than this is not looked at.
 const MAX_COOKIE: usize = 1024;
 
@@ -126,22 +131,9 @@ pub fn without_ours(headers: &HeaderMap) -> Option<Option<HeaderValue>> {
     Some(HeaderValue::from_bytes(&kept).ok())
 }
 
-/// Whether a `Cookie` field carries the token of some room.
-#[must_use]
-pub fn has_token(cookies: &[u8]) -> bool {
-    pairs_of(cookies).any(is_token)
-}
-
 fn is_ours(pair: &[u8]) -> bool {
-    is_token(pair) || without_prefix(pair).starts_with(b"wr_ticket_")
-}
-
-fn is_token(pair: &[u8]) -> bool {
-    without_prefix(pair).starts_with(b"wr_token_")
-}
-
-fn without_prefix(pair: &[u8]) -> &[u8] {
-    pair.strip_prefix(b"__Host-").unwrap_or(pair)
+    let name = pair.strip_prefix(b"__Host-").unwrap_or(pair);
+    name.starts_with(TOKEN) || name.starts_with(TICKET)
 }
 
 /// All cookies, trimmed. By `memchr`, because a session's cookie is half a kilobyte and every request is looked

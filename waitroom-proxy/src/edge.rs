@@ -143,7 +143,7 @@ impl Edge {
             desk::Events::Open { room, polled, place } => {
                 (ctx.room, ctx.outcome) = (Some(room), Outcome::Stream);
                 let stream = events::Stream::new(&self.site, &self.clock, ctx.site.clone(), room, place);
-                stream.run(session, polled).await.map(|()| true)
+                stream.run(session, polled, events::process_ends()).await.map(|()| true)
             }
         }
     }

@@ -175,6 +175,14 @@ impl Answer {
         }
     }
 
+    /// Appends the head only; a body follows piece by piece, and the connection ends with it.
+    pub fn write_start(&self, out: &mut Vec<u8>) {
+        write_head(out, self.status, &self.fields);
+        write_field(out, "Date", get_cached_date().as_bytes());
+        write_field(out, "Connection", b"close");
+        out.extend_from_slice(b"\r\n");
+    }
+
     /// Writes it. What is left of a small request body is read first, because an unread body would
     /// cost the connection, and the client might never see the answer.
     ///

@@ -68,10 +68,25 @@ pub fn at_once(site: &Site, parts: &Parts, now_ms: u64) -> AtOnce {
     }
 }
 
-/// Whether this address needs more of the connection than a head and an answer.
+/// What an address needs of the connection besides a head and an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing.
+    Nothing,
+    /// All of it, for an event stream.
+    Stream,
+    /// A body, perhaps.
+    Session,
+}
+
+/// What this address needs of the connection.
 #[must_use]
-pub fn takes_a_session(parts: &Parts) -> bool {
-    matches!(parts.uri.path(), EVENTS | LEAVE)
+pub fn takes(parts: &Parts) -> Takes {
+    match parts.uri.path() {
+        EVENTS => Takes::Stream,
+        LEAVE => Takes::Session,
+        _ => Takes::Nothing,
+    }
 }
 
 /// Verifies what a request shows of itself for a room.

@@ -9,13 +9,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{CONTENT_TYPE, HeaderName, TRANSFER_ENCODING};
+use http::header::{CONTENT_TYPE, HeaderName};
 use pingora::Result;
-use pingora::proxy::Session;
 use tokio::time::Instant;
 
 use super::answer::Answer;
-use super::connection;
 use super::desk::Polled;
 use super::reception::Held;
 use super::site::{Site, SiteRoom};
@@ -26,12 +24,14 @@ use crate::store::Standing as InStore;
 use crate::ticket::Ticket;
 use crate::view::{Place, Standing};
 
+mod listener;
+
+pub use listener::{Direct, Listener, process_ends};
+
 /// Positions are as of the last snapshot, and there is one a second.
 const LOOK: Duration = Duration::from_secs(1);
 /// A comment this often keeps proxies in between from closing a quiet stream.
 const COMMENT: Duration = Duration::from_secs(15);
-/// A reader that takes nothing for this long is dropped.
-const SLOW_READER: Duration = Duration::from_secs(5);
 /// After the end of a stream a browser comes back this late, spread by as much again.
 const RETRY_MS: u64 = 2_000;
 
@@ -76,47 +76,47 @@ impl<'s> Stream<'s> {
     ///
     /// # Errors
     /// When the client is gone or takes nothing.
-    pub async fn run(mut self, session: &mut Session, opening: Box<Polled>) -> Result<()> {
+    pub async fn run(
+        mut self,
+        listener: &mut impl Listener,
+        opening: Box<Polled>,
+        process_ends: impl Future<Output = ()> + Send,
+    ) -> Result<()> {
         let Polled { status, answer, ticket } = *opening;
-        session.set_write_timeout(Some(SLOW_READER));
-        // A stream that has ended has nothing more to say: the connection goes with it.
-        session.set_keepalive(None);
         let retry = format!("retry: {}\n\n", RETRY_MS + rand::random_range(0..RETRY_MS));
         let first = Bytes::from(retry + &event(&status));
         self.told = Some(status);
-        head(session, answer).start(session).await?;
-        session.write_response_body(Some(first), false).await?;
+        listener.begin(head(answer)).await?;
+        listener.tell(first).await?;
         // A ticket without a number was given just now: who comes back with it is put in line.
         if let Some(ticket) = ticket.filter(|ticket| !ticket.is_pre()) {
-            self.follow(session, ticket).await?;
+            self.follow(listener, ticket, process_ends).await?;
         }
-        session.write_response_body(None, true).await
+        listener.end().await
     }
 
-    async fn follow(&mut self, session: &mut Session, ticket: Ticket) -> Result<()> {
-        let ends = async {
-            match connection::current() {
-                Some(connection) => connection.process_ends().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::pin!(ends);
+    async fn follow(
+        &mut self,
+        listener: &mut impl Listener,
+        ticket: Ticket,
+        process_ends: impl Future<Output = ()> + Send,
+    ) -> Result<()> {
+        tokio::pin!(process_ends);
         let mut next_comment = Instant::now() + COMMENT;
         loop {
             tokio::select! {
-                () = &mut ends => return Ok(()),
-                // Ends with an error when the client goes, or says more than a request.
-                gone = session.as_downstream_mut().read_body_or_idle(true) => { gone?; }
+                () = &mut process_ends => return Ok(()),
+                gone = listener.gone() => gone?,
                 () = tokio::time::sleep(LOOK) => {}
             }
             match self.step(ticket).await {
                 Step::Quiet => {}
-                Step::Tell(words) => session.write_response_body(Some(words), false).await?,
-                Step::Last(words) => return session.write_response_body(Some(words), false).await,
+                Step::Tell(words) => listener.tell(words).await?,
+                Step::Last(words) => return listener.tell(words).await,
             }
             if Instant::now() >= next_comment {
                 next_comment += COMMENT;
-                session.write_response_body(Some(Bytes::from_static(b":\n\n")), false).await?;
+                listener.tell(Bytes::from_static(b":\n\n")).await?;
             }
         }
     }
@@ -184,16 +184,11 @@ fn event(status: &Status) -> String {
     format!("event: {name}\ndata: {}\n\n", serde_json::to_string(status).unwrap_or_default())
 }
 
-fn head(session: &Session, answer: Answer) -> Answer {
-    let answer = answer
+fn head(answer: Answer) -> Answer {
+    answer
         .without(&CONTENT_TYPE)
         .field(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"))
-        .field(BUFFERING, HeaderValue::from_static("no"));
-    match session.req_header().version {
-        // Its end is the end of the connection.
-        http::Version::HTTP_10 => answer,
-        _ => answer.field(TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
-    }
+        .field(BUFFERING, HeaderValue::from_static("no"))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
-//! The front: reads the heads of a visitor's requests, answers polls and waiting pages itself, hands everything else to
-//! Pingora with its bytes untouched, and takes the connection over again when Pingora is done with the request.
+//! The front: reads the heads of a visitor's requests, answers polls and waiting pages itself, runs event streams, hands
+//! everything else to Pingora with its bytes untouched, and takes the connection over again when Pingora is done with
+//! the request.
 //!
 //! It decides nothing that the desk and the reception have not decided, and nothing at all about what goes upstream.
 
@@ -19,6 +20,7 @@ use std::future::poll_fn;
 use super::answer::{Answer, How};
 use super::connection::{Connection, Watched};
 use super::desk::{self, Answered, AtOnce};
+use super::events::{self, Direct};
 use super::problem::ProblemKind;
 use super::reception::{Counter, Reception};
 use super::refuse::Refused;
@@ -47,6 +49,8 @@ enum Known {
     Answered(Answered),
     /// The store must be asked. Nothing has happened yet.
     Ask,
+    /// An event stream is asked for. Nothing has happened yet.
+    Stream,
     /// Pingora's. Nothing has happened yet.
     NotOurs,
 }
@@ -75,6 +79,11 @@ impl Front {
                     let keep = Box::pin(self.ask(&head, &mut out, talk.ends())).await;
                     talk.say(out, keep.then_some(KEEP));
                 }
+                Next::Stream(stream, head) => {
+                    // In memory of its own: whatever led here is given back for as long as the stream lasts.
+                    drop(talk);
+                    return Box::pin(self.stream(&head, stream, shutdown)).await;
+                }
                 Next::HandOver(handed) => {
                     let back = Box::pin(hand_over(proxy, handed, shutdown)).await;
                     let Some((stream, rest, kept)) = back else { return };
@@ -97,6 +106,7 @@ impl Front {
         let answered = match self.known(&self.site.load(), &parts) {
             Known::Answered(answered) => answered,
             Known::Ask => return Step::Ask { len },
+            Known::Stream => return Step::Stream { len },
             Known::NotOurs => return Step::HandOver,
         };
         let keep = keep && !ends;
@@ -110,10 +120,13 @@ impl Front {
         match desk::at_once(site, parts, now_ms) {
             AtOnce::Answered(answered) => return Known::Answered(answered),
             AtOnce::Ask => return Known::Ask,
-            AtOnce::NotHere if desk::takes_a_session(parts) => return Known::NotOurs,
             AtOnce::NotHere => {}
         }
-        self.held(site, parts, now_ms).map_or(Known::NotOurs, Known::Answered)
+        match desk::takes(parts) {
+            desk::Takes::Nothing => self.held(site, parts, now_ms).map_or(Known::NotOurs, Known::Answered),
+            desk::Takes::Stream => Known::Stream,
+            desk::Takes::Session => Known::NotOurs,
+        }
     }
 
     /// The page or the 429, for those who wait and of whom this node knows enough.
@@ -153,6 +166,35 @@ impl Front {
         answered.answer.write(out, How { head_only: parts.method == Method::HEAD, keep });
         self.observer.answered(answered.room, answered.outcome, answered.answer.status(), began.elapsed());
         keep
+    }
+
+    /// Runs an event stream, or answers why there is none; the connection ends with it.
+    async fn stream(&self, head: &[u8], stream: Stream, shutdown: &ShutdownWatch) {
+        // Judged before, and the same bytes.
+        let Judged::Plain(Plain { parts, .. }) = judge(head) else { return };
+        let (began, site, head_only) = (Instant::now(), self.site.load_full(), parts.method == Method::HEAD);
+        let events = Box::pin(desk::events(&site, &parts, (self.clock)())).await;
+        drop(parts);
+        let mut listener = Direct::new(stream);
+        let (room, outcome, status, told) = match events {
+            None => return,
+            Some(desk::Events::Answered(Answered { room, outcome, answer })) => {
+                (room, outcome, answer.status(), listener.answer(&answer, head_only).await)
+            }
+            Some(desk::Events::Open { room, polled, place }) => {
+                let mut ends = shutdown.clone();
+                let process_ends = async move {
+                    // A sender that is gone has ended as well.
+                    let _gone = ends.wait_for(|ends| *ends).await;
+                };
+                let events = events::Stream::new(&self.site, &self.clock, site, room, place);
+                (Some(room), Outcome::Stream, 200, events.run(&mut listener, polled, process_ends).await)
+            }
+        };
+        if let Err(error) = told {
+            tracing::debug!(%error, "an event stream broke off");
+        }
+        self.observer.answered(room, outcome, status, began.elapsed());
     }
 
     fn too_large(&self, out: &mut Vec<u8>) -> Step {

@@ -135,6 +135,53 @@ async fn pausing_and_resuming_is_shown_and_said() {
     assert_eq!(ask(&stage.browser, VOICE).await, said);
 }
 
+/// A few seconds from the turn, and a poll in five minutes: what the page learns before that it learns from the stream.
+fn near(position: u64) -> Status {
+    Status { eta_s: Some(Eta { low: 5, high: 9 }), poll_after_ms: 300_000, ..waiting(position) }
+}
+
+fn stream_of(events: &[(&str, Status)]) -> Script {
+    let text = |(name, status): &(&str, Status)| {
+        format!("event: {name}\ndata: {}\n\n", serde_json::to_string(status).unwrap())
+    };
+    Script::new().header("content-type", "text/event-stream").body(events.iter().map(text).collect::<String>())
+}
+
+#[tokio::test]
+async fn near_the_head_of_the_line_the_page_listens() {
+    let stage = Stage::start(Browser::options()).await;
+    let turn = Status { state: State::Admitted, seq: None, position: None, ..near(1) };
+    stage.page(Lang::En, &near(9));
+    stage.answer(&turn);
+    stage.origin.script("/queue/events", stream_of(&[("status", near(4)), ("admitted", turn.clone())]));
+    stage.open().await;
+    // The stream claims no turn, so the page asks, five minutes early, and reloads.
+    until_seen("a second visit", || stage.count("/") == 2).await;
+    assert_nothing_blocked(&stage.browser).await;
+}
+
+#[tokio::test]
+async fn without_a_stream_the_page_polls_and_far_from_the_head_it_asks_for_none() {
+    let stage = Stage::start(Browser::options()).await;
+    stage.show(Lang::En, &waiting(40)).await;
+    until_seen("polls of somebody who waits long", || stage.count("/queue/status") >= 2).await;
+    assert_eq!(stage.count("/queue/events"), 0);
+    // Refused: too many listen.
+    stage.origin.script("/queue/events", Script::new().status(503));
+    stage.answer(&Status { poll_after_ms: 500, ..near(5) });
+    until_seen("a stream to be asked for", || stage.count("/queue/events") == 1).await;
+    let polls = stage.count("/queue/status");
+    until_seen("polls without a stream", || stage.count("/queue/status") >= polls + 3).await;
+    assert_eq!(stage.count("/queue/events"), 1, "who was refused does not insist");
+    // What a stream says is shown, and its end is no trouble.
+    stage.origin.script("/queue/events", stream_of(&[("status", near(3))]));
+    stage.page(Lang::En, &near(5));
+    stage.answer(&near(5));
+    stage.open().await;
+    until(&stage.browser, &format!("{POSITION} === '3'")).await;
+    assert_eq!(text(&stage.browser, "[data-wr=notice]").await, "");
+}
+
 #[tokio::test]
 async fn leaving_takes_two_steps_and_stops_the_polls() {
     let stage = Stage::start(Browser::options()).await;

@@ -68,9 +68,10 @@ async fn a_pre_ticket_joins_on_the_first_poll_and_on_a_reload_of_the_page() {
 async fn a_turn_is_claimed_by_a_poll_and_the_token_goes_upstream() {
     let origin = Origin::start().await.unwrap();
     let proxy = Proxy::start(&origin, &room("rate_per_s = 20\nburst = 1")).await;
-    proxy.exhaust().await;
+    proxy.order("/admin/rooms/concert/pause").await;
     let mut jar = Jar::default();
     jar.take(&proxy.page("/", "").await);
+    proxy.order("/admin/rooms/concert/resume").await;
     let status = proxy.poll_until(&mut jar, |status| status["state"] == "admitted").await;
     assert!(status["expires_at_ms"].as_u64() > status["server_time_ms"].as_u64());
     assert!(status.get("token").is_none(), "cookies are enough for a browser");
@@ -90,8 +91,9 @@ async fn a_turn_is_claimed_by_a_poll_and_the_token_goes_upstream() {
 async fn api_clients_carry_ticket_and_token_in_headers() {
     let origin = Origin::start().await.unwrap();
     let proxy = Proxy::start(&origin, &room("rate_per_s = 20\nburst = 1")).await;
-    proxy.exhaust().await;
+    proxy.order("/admin/rooms/concert/pause").await;
     let held = proxy.request("GET", "/api", &[]).await;
+    proxy.order("/admin/rooms/concert/resume").await;
     let mut ticket = held.header("x-queue-ticket").to_owned();
     let began = std::time::Instant::now();
     let token = loop {

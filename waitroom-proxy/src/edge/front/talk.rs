@@ -42,6 +42,8 @@ pub(super) enum Step {
     Refused,
     /// Somebody must be asked about the first `len` bytes.
     Ask { len: usize },
+    /// The first `len` bytes ask for a stream, which takes the connection.
+    Stream { len: usize },
     /// They are Pingora's.
     HandOver,
 }
@@ -57,6 +59,8 @@ pub(super) enum Next {
     Linger,
     /// Somebody must be asked about this head.
     Ask(Vec<u8>),
+    /// This head asks for a stream on the connection.
+    Stream(Stream, Vec<u8>),
     /// Pingora serves a request.
     HandOver(Handed),
 }
@@ -228,13 +232,17 @@ impl Talk {
                 }
                 Step::Refused => self.then = Then::Linger,
                 // First come, first served: what has been answered leaves before anything else is done.
-                Step::Ask { .. } | Step::HandOver if !output.is_empty() => break,
+                Step::Ask { .. } | Step::Stream { .. } | Step::HandOver if !output.is_empty() => break,
                 Step::Ask { len } => {
                     next = Some(Next::Ask(rest[..len].to_vec()));
                     rest = &rest[len..];
                     break;
                 }
-                Step::HandOver => {
+                Step::Stream { len } if len == rest.len() => {
+                    return Some(Next::Stream(self.stream.take()?, rest.to_vec()));
+                }
+                // Whoever says more while a stream is to begin: Pingora deals with it.
+                Step::Stream { .. } | Step::HandOver => {
                     self.head_begins();
                     let (deadline, bytes) = (self.until, rest.to_vec());
                     return Some(Next::HandOver(Handed { stream: self.stream.take()?, bytes, deadline }));

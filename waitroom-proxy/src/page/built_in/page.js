@@ -15,6 +15,8 @@
   const NEAR = 30, FAR = 90;
   // So many answers without a place, and the browser keeps no cookies.
   const PLACELESS = 3;
+  // While a stream speaks, polls only make sure that it still does; one that broke is not tried again so soon.
+  const CHECK = 30000, DEAF = 60000;
 
   const begin = () => {
     const texts = read('waitroom-texts');
@@ -154,6 +156,7 @@
       over = true;
       place = 0;
       clearTimeout(timer);
+      hush();
       turn(last);
       say();
     };
@@ -221,12 +224,46 @@
         clearTimeout(limit);
         asking = null;
       }
-      plan(next);
+      listen();
+      plan(stream ? CHECK : next);
+    };
+
+    // ---- Listening: near the head of the line, where seconds count, and only while somebody looks. For a long wait a
+    // poll now and then is cheaper for both sides, and a browser keeps few connections to one site for all its tabs.
+    let stream = null, deaf = 0;
+    const hush = () => {
+      if (stream) stream.close();
+      stream = null;
+    };
+    const listen = () => {
+      if (view !== 'near' || document.hidden || over) return hush();
+      if (stream || Date.now() < deaf || !window.EventSource) return;
+      const mine = stream = new EventSource('/queue/events?room=' + encodeURIComponent(room));
+      mine.addEventListener('status', (event) => {
+        if (mine !== stream || over) return;
+        try { take(JSON.parse(event.data)); } catch { return; }
+        plan(CHECK);
+        listen();
+      });
+      // A stream claims no turn: the poll does.
+      mine.addEventListener('admitted', () => {
+        if (mine !== stream) return;
+        hush();
+        ask();
+      });
+      mine.onerror = () => {
+        if (mine !== stream) return;
+        hush();
+        deaf = Date.now() + DEAF;
+        plan(spread(FIRST_RETRY));
+      };
     };
 
     // ---- What the visitor does.
     addEventListener('visibilitychange', () => {
       if (!document.hidden && Date.now() >= due) ask();
+      else if (document.hidden && stream) plan(spread(FIRST_RETRY));
+      listen();
     });
     addEventListener('online', () => plan(Math.random() * 1000));
     // Back from the history as it was left.
@@ -240,6 +277,7 @@
       event.preventDefault();
       over = true;
       clearTimeout(timer);
+      hush();
       if (asking) asking.abort();
       form.querySelectorAll('button').forEach((button) => { button.disabled = true; });
       try {
@@ -264,6 +302,7 @@
     if (first.state === 'admitted') return enter();
     show(first);
     plan(Number(first.poll_after_ms) || 0);
+    listen();
   };
 
   if (document.getElementById('waitroom-status')) begin();

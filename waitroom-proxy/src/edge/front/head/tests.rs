@@ -210,3 +210,15 @@ proptest! {
         may_have_ended(&bytes, before);
     }
 }
+
+#[test]
+fn heads_with_a_session_are_pingoras_unless_they_ask_the_proxy_itself() {
+    let shows = |path: &str| POLL.replace("/queue/status?room=a", path).replace("b=c", "wr_token_a=S");
+    assert!(other(&shows("/checkout")) && other(&shows("/queued")));
+    assert!(plain(&shows("/queue/status?room=a")).is_some(), "a poll of somebody inside");
+    let half = shows("/checkout");
+    assert!(matches!(judge(&half.as_bytes()[..half.len() - 1]), Judged::Partial), "a glance is at whole heads");
+    let many = vec!["A: b"; MAX_FIELDS].join("\r\n");
+    let large = shows("/checkout").replace("\r\n\r\n", &format!("\r\n{many}\r\n\r\n"));
+    assert!(matches!(judge(large.as_bytes()), Judged::TooLarge), "too large, session or not");
+}
