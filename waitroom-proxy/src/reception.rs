@@ -152,11 +152,11 @@ impl Counter<'_> {
             Decision::Rejoin | Decision::FirstSight | Decision::Enter => self.first_sight(),
             Decision::Prove(ticket) => {
                 self.room.prove(ticket.epoch, ticket.seq);
-                blind(ticket)
+                self.blind(ticket)
             }
             Decision::HoldBlind(ticket) => {
                 self.room.nudge();
-                blind(ticket)
+                self.blind(ticket)
             }
             Decision::Join(_)
             | Decision::Claim(_)
@@ -201,9 +201,9 @@ impl Counter<'_> {
             Ok(Standing::Waiting(seq)) => self.in_line(ticket, seq),
             Ok(Standing::Granted(seq) | Standing::Active(seq)) => {
                 self.claim(self.numbered(ticket, seq), patience).await
-            },
+            }
             Ok(Standing::Void(_)) => self.first_sight(),
-            Err(_) => blind(ticket),
+            Err(_) => self.blind(ticket),
         }
     }
 
@@ -215,15 +215,20 @@ impl Counter<'_> {
             Ok(Verdict::No) => match self.room.join(&ticket, patience).await {
                 Ok(Standing::Waiting(seq)) => self.in_line(ticket, seq),
                 Ok(Standing::Void(_)) => self.first_sight(),
-                Ok(Standing::Granted(_) | Standing::Active(_)) | Err(_) => blind(ticket),
+                Ok(Standing::Granted(_) | Standing::Active(_)) | Err(_) => self.blind(ticket),
             },
-            Err(_) => blind(ticket),
+            Err(_) => self.blind(ticket),
         }
     }
 
     async fn claim_once(&self, ticket: &Ticket, patience: Patience) -> Result<Verdict, Unanswered> {
         let item = ClaimItem { vid: ticket.vid, seq: ticket.seq, proof: false };
         self.room.claim(ticket.epoch, item, patience).await
+    }
+
+    fn blind(&self, ticket: Ticket) -> Reception {
+        let kept = ticket.kept_good(self.now_ms);
+        Reception::Held(Held { ticket: kept, news: kept != ticket, position: None, blind: true })
     }
 
     fn in_line(&self, ticket: Ticket, seq: u64) -> Reception {
@@ -234,7 +239,7 @@ impl Counter<'_> {
     }
 
     fn numbered(&self, ticket: Ticket, seq: u64) -> Ticket {
-        Ticket { seq, epoch: self.room.view().epoch, ..ticket }
+        Ticket { seq, epoch: self.room.view().epoch, renewed_ms: 0, ..ticket }
     }
 
     fn begin(&self, vid: Vid, seq: u64, expires_at_ms: u64, provisional: bool) -> Reception {
@@ -328,8 +333,4 @@ impl Counter<'_> {
         let item = TouchItem { vid: session.vid, seq: session.seq, ttl, proof: true };
         self.room.touch(session.epoch, item, patience).await
     }
-}
-
-fn blind(ticket: Ticket) -> Reception {
-    Reception::Held(Held { ticket, news: false, position: None, blind: true })
 }

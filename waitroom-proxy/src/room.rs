@@ -239,7 +239,7 @@ impl Room {
     /// # Errors
     /// When the store does not answer while the patience lasts.
     pub async fn join(&self, ticket: &Ticket, patience: Patience) -> Result<Standing, Unanswered> {
-        let Ticket { epoch, vid, seq, arrived_ms } = *ticket;
+        let Ticket { epoch, vid, seq, arrived_ms, .. } = *ticket;
         self.joins.ask(Arrival { epoch, vid, seq, arrived_ms, patience }, patience).await
     }
 

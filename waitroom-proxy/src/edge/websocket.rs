@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::renewal::due_for;
-use crate::room::{Patience, Room};
 use crate::room::settings::PROVISIONAL;
+use crate::room::{Patience, Room};
 use crate::session::Session;
 use crate::store::{TouchItem, Verdict};
 

@@ -189,7 +189,8 @@ async fn f4_a_call_that_fails_does_not_wait_for_another_that_connects() {
         tokio::time::sleep(Duration::from_millis(after_ms)).await;
         let began = tokio::time::Instant::now();
         assert!(store.ping().await.is_err());
-        assert!(began.elapsed() <= MOST, "waited for {:?}", began.elapsed());
+        // The runtime's timers count whole milliseconds.
+        assert!(began.elapsed() <= MOST + Duration::from_millis(1), "waited for {:?}", began.elapsed());
     };
     // The first gives the connection up at 200 ms, the third makes a new one, and the second fails meanwhile.
     tokio::join!(ping(0), ping(100), ping(210), ping(350));

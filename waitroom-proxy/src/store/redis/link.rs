@@ -112,7 +112,8 @@ impl Link {
     /// At start, where no visitor waits: the same, and the limit begins when the connection is there.
     pub(super) async fn connect_at_start(self: &Arc<Self>) -> Result<Live, StoreError> {
         if let Err(attempt) = self.at_hand(Instant::now()) {
-            self.await_attempt(attempt, Instant::now() + connecting(self.limit)).await?;
+            // Longer than the attempt may take: what it says of its failure is worth hearing.
+            self.await_attempt(attempt, Instant::now() + connecting(self.limit) + self.limit).await?;
         }
         self.at_hand(Instant::now() + self.limit).map_err(|_| self.just_made())
     }
