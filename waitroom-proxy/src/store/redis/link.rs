@@ -64,6 +64,9 @@ pub(super) struct Live {
     /// `host:port`, for sentences; never the URL, which may hold a password.
     address: Arc<str>,
     deadline: Instant,
+    /// Most of the time went by with connecting: no answer says nothing about the connection. Over a slow link each
+    /// would break otherwise, and so for ever.
+    hurried: bool,
 }
 
 /// What can be sent.
@@ -97,12 +100,9 @@ impl Link {
             Ok(live) => live,
             Err(attempt) => {
                 self.await_attempt(attempt, deadline).await?;
-                // With less time a call could break a connection that is merely slow, and so for ever.
-                if deadline.saturating_duration_since(Instant::now()) < self.limit / 2 {
-                    self.unused();
-                    return Err(self.just_made());
-                }
-                self.at_hand(deadline).map_err(|_| self.just_made())?
+                let live = self.at_hand(deadline).map_err(|_| self.lost_again())?;
+                let left = deadline.saturating_duration_since(Instant::now());
+                Live { hurried: left < self.limit / 2, ..live }
             }
         };
         self.look_now_and_then(&live, started);
@@ -115,7 +115,7 @@ impl Link {
             // Longer than the attempt may take: what it says of its failure is worth hearing.
             self.await_attempt(attempt, Instant::now() + connecting(self.limit) + self.limit).await?;
         }
-        self.at_hand(Instant::now() + self.limit).map_err(|_| self.just_made())
+        self.at_hand(Instant::now() + self.limit).map_err(|_| self.lost_again())
     }
 
     /// The connection, or the attempt to make one, which begins now unless one is under way.
@@ -123,7 +123,7 @@ impl Link {
         let mut slot = self.slot();
         if let Some((connection, address)) = &slot.connection {
             let (connection, address) = (connection.clone(), Arc::clone(address));
-            return Ok(Live { number: slot.number, connection, address, deadline });
+            return Ok(Live { number: slot.number, connection, address, deadline, hurried: false });
         }
         // One whose end nobody will tell any more went with its runtime.
         if let Some(attempt) = slot.attempt.as_ref().filter(|attempt| attempt.has_changed().is_ok()) {
@@ -188,9 +188,10 @@ impl Link {
         }
     }
 
-    fn just_made(&self) -> StoreError {
+    /// Somebody else found out that the new connection is of no use.
+    fn lost_again(&self) -> StoreError {
         let shown = self.route.shown();
-        StoreError::Unavailable(format!("the connection to Redis at {shown} is new: the next call goes over it"))
+        StoreError::Unavailable(format!("the new connection to Redis at {shown} broke at once: look at the network"))
     }
 
     fn slot(&self) -> MutexGuard<'_, Slot> {
@@ -204,7 +205,7 @@ impl Link {
 
     /// Sends one request and waits for its answer.
     pub(super) async fn exchange(&self, live: Live, request: Request<'_>) -> Result<Value, StoreError> {
-        let Live { number, mut connection, address, deadline } = live;
+        let Live { number, mut connection, address, deadline, hurried } = live;
         let answer = async {
             match &request {
                 Request::Script(script) => script.invoke_async(&mut connection).await,
@@ -217,7 +218,7 @@ impl Link {
                 Ok(value)
             }
             Ok(Err(error)) => Err(self.note(Failure::explain(&error, &address), Some(number))),
-            Err(_) => Err(self.note(Failure::slow(&address, self.limit), Some(number))),
+            Err(_) => Err(self.note(Failure::slow(&address, self.limit), (!hurried).then_some(number))),
         }
     }
 
@@ -228,6 +229,7 @@ impl Link {
         let left = live.deadline.saturating_duration_since(Instant::now()) / 2;
         let wait = cmd("WAIT").arg(acks).arg(left.as_millis().max(1).to_string()).clone();
         let (number, address) = (live.number, Arc::clone(&live.address));
+        let live = Live { hurried: false, ..live };
         let got = match self.exchange(live, Request::Command(wait)).await? {
             Value::Int(got) => u32::try_from(got).unwrap_or(0),
             _ => 0,
