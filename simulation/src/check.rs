@@ -13,6 +13,7 @@ mod faults;
 mod history;
 mod ledger;
 mod node;
+mod outage;
 mod page;
 mod script;
 mod server;
@@ -21,6 +22,7 @@ mod visitor;
 mod wire;
 mod world;
 
+pub use outage::{AfterOutage, after_outage};
 pub use script::Script;
 use world::World;
 
@@ -94,19 +96,23 @@ impl fmt::Display for Witness {
 /// # Errors
 /// The first promise that was broken.
 pub fn check(seed: u64) -> Result<Witness, Broken> {
+    runtime(seed)?.block_on(async {
+        let world = Arc::new(World::new(Script::draw(seed)));
+        let outcome = trial::play(&world).await;
+        world.stop();
+        outcome
+    })
+}
+
+/// One thread, and a clock that stands still while it works.
+fn runtime(seed: u64) -> Result<tokio::runtime::Runtime, Broken> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let runtime = runtime.map_err(|error| Broken {
+    runtime.map_err(|error| Broken {
         seed,
         at_ms: 0,
         invariant: "the simulation itself",
         what: format!("no runtime: {error}"),
         until_then: String::new(),
-    })?;
-    runtime.block_on(async {
-        let world = Arc::new(World::new(Script::draw(seed)));
-        let outcome = trial::play(&world).await;
-        world.stop();
-        outcome
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! A statement counts when it names a range and its visitor is let in; it is right when the time from the statement to
 //! the session lies in the range. What an operator orders later cannot be foreseen: a statement is not judged when the
-//! rate changes before its turn, and the time of a later pause is taken off the wait, as the page takes the estimate
+//! rate changes before its turn, or how often ticks come, and the time of a later pause is taken off the wait, as the page takes the estimate
 //! away while the pause lasts. Statements without a range are counted apart.
 
 use std::fmt;
@@ -105,6 +105,17 @@ fn scenarios(seed: u64) -> Vec<Scenario> {
             sale: usual.clone(),
             orders: vec![(300, Order::Rate(10.0)), (700, Order::Rate(20.0))],
         },
+        // A bucket of 5 every half second: 10 a second of 20.
+        Scenario {
+            name: "a rate that is not reached",
+            sale: Sale { visitors: 10_000, max_active: 2_000, ..usual.clone() },
+            orders: vec![(0, Order::Starve(500))],
+        },
+        Scenario {
+            name: "a rate no longer reached, 30 % give up",
+            sale: Sale { visitors: 10_000, max_active: 2_000, leave: 0.3, ..usual.clone() },
+            orders: vec![(200, Order::Starve(500))],
+        },
         Scenario {
             name: "a pause of two minutes, 30 % give up",
             sale: Sale { leave: 0.3, ..usual },
@@ -147,7 +158,7 @@ impl Judge {
         let mut since = None;
         for (at_ms, order) in self.orders.iter().filter(|(at_ms, _)| *at_ms > told_ms && *at_ms < admitted_ms) {
             match (order, since) {
-                (Order::Rate(_), _) => return None,
+                (Order::Rate(_) | Order::Starve(_), _) => return None,
                 (Order::Pause, _) => since = Some(*at_ms),
                 (Order::Resume, Some(began)) => {
                     paused_ms += at_ms - began;

@@ -26,6 +26,8 @@ const SHORTEST_POLL: Duration = Duration::from_secs(2);
 const LONGEST_POLL: Duration = Duration::from_secs(30);
 /// For those whose turn comes within two seconds or so.
 const NEXT_FEW_POLL: Duration = Duration::from_secs(1);
+/// After trouble that has just begun, most of which is over soon.
+const SHORTEST_AFTER_TROUBLE: Duration = Duration::from_secs(5);
 /// Who belongs to the next few: those admitted within this many seconds …
 const NEXT_FEW_S: f64 = 2.0;
 /// … and never fewer than this many visitors.
@@ -72,6 +74,16 @@ pub fn poll_after(eta: Option<Eta>, position: u64, rate_per_s: f64, jitter: f64)
         (false, _) => calm,
     };
     Duration::from_secs_f64(base * (1.0 - JITTER + 2.0 * JITTER * jitter.clamp(0.0, 1.0)))
+}
+
+/// When to ask again after an answer that could not be given, for trouble that has lasted this long; `jitter` is a random
+/// number in [0, 1).
+///
+/// The longer it lasts the more people have come, so the longer is the interval; and it is drawn over its whole
+/// length, so that at the end of an outage they come back spread over one interval and not at once (F26).
+#[must_use]
+pub fn poll_after_trouble(lasted: Duration, jitter: f64) -> Duration {
+    lasted.clamp(SHORTEST_AFTER_TROUBLE, LONGEST_POLL).mul_f64(JITTER + jitter.clamp(0.0, 1.0))
 }
 
 /// The rate of admissions over the last half minute, from the store's own counter and clock.
@@ -142,6 +154,16 @@ mod tests {
         assert_eq!(seconds(at(10_000, 12_000), 100_000, 0.0), 24.0);
         assert!(seconds(at(10_000, 12_000), 100_000, 0.999_999) < 36.0);
         assert_eq!(seconds(None, 1_000, 0.5), 30.0);
+    }
+
+    #[test]
+    fn f26_polls_after_trouble_come_later_the_longer_it_lasts_over_the_whole_interval() {
+        let range = |lasted| {
+            let at = |jitter| poll_after_trouble(Duration::from_secs(lasted), jitter).as_secs_f64();
+            (at(0.0), at(1.0))
+        };
+        assert_eq!([range(0), range(5), range(20)], [(1.0, 6.0), (1.0, 6.0), (4.0, 24.0)]);
+        assert_eq!(range(3_600), (6.0, 36.0), "never longer than any other poll");
     }
 
     #[test]

@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn ticket(seq: u64, generation: u64) -> Ticket {
-        Ticket { epoch: Epoch { generation, life: 1 }, vid: Vid([1; 12]), seq, arrived_ms: 0 }
+        Ticket { epoch: Epoch { generation, life: 1 }, vid: Vid([1; 12]), seq, arrived_ms: 0, renewed_ms: 0 }
     }
 
     fn with(ticket: Ticket) -> Shown {

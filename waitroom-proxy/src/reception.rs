@@ -10,7 +10,7 @@ use crate::decide::{Decision, Door, Shown, decide};
 use crate::mint::{Mint, Minted, ShownSession};
 use crate::renewal::due_for;
 use crate::room::settings::PROVISIONAL;
-use crate::room::{Room, Unanswered};
+use crate::room::{Patience, Room, Unanswered};
 use crate::session::Session;
 use crate::store::{Begun, ClaimItem, Epoch, Standing, TouchItem, Verdict, Vid};
 use crate::ticket::Ticket;
@@ -74,12 +74,13 @@ impl Counter<'_> {
     /// Receives a request for a page or call.
     pub async fn receive(&self, kind: RouteKind, shown: Verified) -> Reception {
         let decision = self.decide(kind, &shown);
+        let patience = Patience::begins();
         match decision {
             Decision::ForwardOpen => Reception::Open,
-            Decision::Forward(_) => self.keep_alive(shown).await,
+            Decision::Forward(_) => self.keep_alive(shown, patience).await,
             Decision::ForwardUnguarded => self.unguarded(),
-            Decision::Enter => self.enter().await,
-            waiting => self.hold(waiting).await,
+            Decision::Enter => self.enter(patience).await,
+            waiting => self.hold(waiting, patience).await,
         }
     }
 
@@ -94,10 +95,11 @@ impl Counter<'_> {
 
     /// Receives a poll: like a protected request, but nobody enters without a ticket.
     pub async fn poll(&self, shown: Verified) -> Reception {
+        let patience = Patience::begins();
         match self.decide(RouteKind::Protected, &shown) {
-            Decision::Forward(_) => self.keep_alive(shown).await,
+            Decision::Forward(_) => self.keep_alive(shown, patience).await,
             Decision::ForwardUnguarded => self.unguarded(),
-            waiting => self.hold(waiting).await,
+            waiting => self.hold(waiting, patience).await,
         }
     }
 
@@ -120,18 +122,18 @@ impl Counter<'_> {
         !alone_and_older && !self.room.ended_here(session.epoch, session.seq)
     }
 
-    async fn hold(&self, decision: Decision) -> Reception {
+    async fn hold(&self, decision: Decision, patience: Patience) -> Reception {
         if let Some(reception) = self.hold_now(decision) {
             return reception;
         }
         match decision {
             Decision::Join(ticket) => {
                 self.beat(&ticket);
-                self.join(ticket).await
+                self.join(ticket, patience).await
             }
             Decision::Claim(ticket) => {
                 self.beat(&ticket);
-                self.claim(ticket).await
+                self.claim(ticket, patience).await
             }
             // The other decisions forward, and are taken before.
             _ => self.first_sight(),
@@ -150,11 +152,11 @@ impl Counter<'_> {
             Decision::Rejoin | Decision::FirstSight | Decision::Enter => self.first_sight(),
             Decision::Prove(ticket) => {
                 self.room.prove(ticket.epoch, ticket.seq);
-                blind(ticket)
+                self.blind(ticket)
             }
             Decision::HoldBlind(ticket) => {
                 self.room.nudge();
-                blind(ticket)
+                self.blind(ticket)
             }
             Decision::Join(_)
             | Decision::Claim(_)
@@ -186,39 +188,47 @@ impl Counter<'_> {
         Reception::Held(Held { ticket, news: true, position: None, blind })
     }
 
-    async fn enter(&self) -> Reception {
+    async fn enter(&self, patience: Patience) -> Reception {
         let vid = self.mint.draw_vid();
-        match self.room.enter(vid, self.now_ms).await {
+        match self.room.enter(vid, self.now_ms, patience).await {
             Ok(Verdict::Session { seq, expires_at_ms }) => self.begin(vid, seq, expires_at_ms, true),
             Ok(Verdict::No | Verdict::Waiting(_)) | Err(_) => self.first_sight(),
         }
     }
 
-    async fn join(&self, ticket: Ticket) -> Reception {
-        match self.room.join(&ticket).await {
+    async fn join(&self, ticket: Ticket, patience: Patience) -> Reception {
+        match self.room.join(&ticket, patience).await {
             Ok(Standing::Waiting(seq)) => self.in_line(ticket, seq),
-            Ok(Standing::Granted(seq) | Standing::Active(seq)) => self.claim(self.numbered(ticket, seq)).await,
+            Ok(Standing::Granted(seq) | Standing::Active(seq)) => {
+                self.claim(self.numbered(ticket, seq), patience).await
+            }
             Ok(Standing::Void(_)) => self.first_sight(),
-            Err(_) => blind(ticket),
+            Err(_) => self.blind(ticket),
         }
     }
 
-    async fn claim(&self, ticket: Ticket) -> Reception {
-        match self.claim_once(&ticket).await {
+    async fn claim(&self, ticket: Ticket, patience: Patience) -> Reception {
+        match self.claim_once(&ticket, patience).await {
             Ok(Verdict::Session { seq, expires_at_ms }) => self.begin(ticket.vid, seq, expires_at_ms, false),
             Ok(Verdict::Waiting(seq)) => self.in_line(ticket, seq),
             // The turn ran out unclaimed, or the ticket is spent: the store knows which when it joins.
-            Ok(Verdict::No) => match self.room.join(&ticket).await {
+            Ok(Verdict::No) => match self.room.join(&ticket, patience).await {
                 Ok(Standing::Waiting(seq)) => self.in_line(ticket, seq),
                 Ok(Standing::Void(_)) => self.first_sight(),
-                Ok(Standing::Granted(_) | Standing::Active(_)) | Err(_) => blind(ticket),
+                Ok(Standing::Granted(_) | Standing::Active(_)) | Err(_) => self.blind(ticket),
             },
-            Err(_) => blind(ticket),
+            Err(_) => self.blind(ticket),
         }
     }
 
-    async fn claim_once(&self, ticket: &Ticket) -> Result<Verdict, Unanswered> {
-        self.room.claim(ticket.epoch, ClaimItem { vid: ticket.vid, seq: ticket.seq, proof: false }).await
+    async fn claim_once(&self, ticket: &Ticket, patience: Patience) -> Result<Verdict, Unanswered> {
+        let item = ClaimItem { vid: ticket.vid, seq: ticket.seq, proof: false };
+        self.room.claim(ticket.epoch, item, patience).await
+    }
+
+    fn blind(&self, ticket: Ticket) -> Reception {
+        let kept = ticket.kept_good(self.now_ms);
+        Reception::Held(Held { ticket: kept, news: kept != ticket, position: None, blind: true })
     }
 
     fn in_line(&self, ticket: Ticket, seq: u64) -> Reception {
@@ -229,7 +239,7 @@ impl Counter<'_> {
     }
 
     fn numbered(&self, ticket: Ticket, seq: u64) -> Ticket {
-        Ticket { seq, epoch: self.room.view().epoch, ..ticket }
+        Ticket { seq, epoch: self.room.view().epoch, renewed_ms: 0, ..ticket }
     }
 
     fn begin(&self, vid: Vid, seq: u64, expires_at_ms: u64, provisional: bool) -> Reception {
@@ -270,7 +280,7 @@ impl Counter<'_> {
     }
 
     /// Forwards with the session shown, renewed where due; a session that the store says is over is none.
-    async fn keep_alive(&self, mut shown: Verified) -> Reception {
+    async fn keep_alive(&self, mut shown: Verified, patience: Patience) -> Reception {
         let Some(ShownSession { session, token }) = shown.session.take() else { return self.first_sight() };
         let as_it_is = |session, token| Reception::Admitted { minted: Minted { session, token }, news: false };
         let settings = self.room.settings().clone();
@@ -282,10 +292,10 @@ impl Counter<'_> {
         {
             return Reception::Admitted { minted, news: true };
         }
-        let expires_s = match self.touch(&session, ttl).await {
+        let expires_s = match self.touch(&session, ttl, patience).await {
             Ok(Verdict::Session { expires_at_ms, .. }) => expires_at_ms / 1_000,
             Ok(Verdict::No | Verdict::Waiting(_)) => {
-                return self.hold_after_the_end(shown).await;
+                return self.hold_after_the_end(shown, patience).await;
             }
             // Sessions go on while the store is away: nobody is thrown out of a payment.
             Err(_)
@@ -306,24 +316,21 @@ impl Counter<'_> {
         }
     }
 
-    async fn hold_after_the_end(&self, shown: Verified) -> Reception {
+    async fn hold_after_the_end(&self, shown: Verified, patience: Patience) -> Reception {
         match self.decide(RouteKind::Protected, &shown) {
-            Decision::Enter => self.enter().await,
-            waiting => self.hold(waiting).await,
+            Decision::Enter => self.enter(patience).await,
+            waiting => self.hold(waiting, patience).await,
         }
     }
 
-    async fn touch(&self, session: &Session, ttl: Duration) -> Result<Verdict, Unanswered> {
+    async fn touch(&self, session: &Session, ttl: Duration, patience: Patience) -> Result<Verdict, Unanswered> {
         let current: Epoch = self.room.view().epoch;
         if session.epoch != current {
             // Of a life that the store has not been told of yet.
             self.room.prove(session.epoch, session.seq);
             return Err(Unanswered::Unavailable);
         }
-        self.room.touch(session.epoch, TouchItem { vid: session.vid, seq: session.seq, ttl, proof: true }).await
+        let item = TouchItem { vid: session.vid, seq: session.seq, ttl, proof: true };
+        self.room.touch(session.epoch, item, patience).await
     }
-}
-
-fn blind(ticket: Ticket) -> Reception {
-    Reception::Held(Held { ticket, news: false, position: None, blind: true })
 }

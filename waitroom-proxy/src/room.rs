@@ -18,6 +18,7 @@ use crate::view::RoomView;
 pub mod batcher;
 mod beats;
 mod keeper;
+mod patience;
 mod reaper;
 mod servers;
 pub mod settings;
@@ -26,6 +27,7 @@ mod spent;
 pub use batcher::Unanswered;
 use batcher::{BatchQueue, Batcher, batcher};
 use beats::Beats;
+pub use patience::Patience;
 use settings::RoomSettings;
 use spent::Spent;
 
@@ -55,6 +57,8 @@ struct Arrival {
     seq: u64,
     /// Batches are sorted by this: first come, first served, also within a few milliseconds.
     arrived_ms: u64,
+    /// Until when the answer is waited for.
+    patience: Patience,
 }
 
 /// A session that is over for good.
@@ -233,40 +237,39 @@ impl Room {
     /// Puts a ticket in line, or back.
     ///
     /// # Errors
-    /// When the store does not answer.
-    pub async fn join(&self, ticket: &Ticket) -> Result<Standing, Unanswered> {
-        self.joins
-            .ask(Arrival { epoch: ticket.epoch, vid: ticket.vid, seq: ticket.seq, arrived_ms: ticket.arrived_ms })
-            .await
+    /// When the store does not answer while the patience lasts.
+    pub async fn join(&self, ticket: &Ticket, patience: Patience) -> Result<Standing, Unanswered> {
+        let Ticket { epoch, vid, seq, arrived_ms, .. } = *ticket;
+        self.joins.ask(Arrival { epoch, vid, seq, arrived_ms, patience }, patience).await
     }
 
     /// Tries the fast lane. Per node at most `rate + burst` of these a second reach the store.
     ///
     /// # Errors
-    /// When the store does not answer.
-    pub async fn enter(&self, vid: Vid, now_ms: u64) -> Result<Verdict, Unanswered> {
+    /// When the store does not answer while the patience lasts.
+    pub async fn enter(&self, vid: Vid, now_ms: u64, patience: Patience) -> Result<Verdict, Unanswered> {
         let limits = self.settings.load().limits;
         let most = (limits.rate_per_s + limits.burst).ceil().max(0.0) as u64;
         if !self.may_enter(now_ms / 1_000, most) {
             return Ok(Verdict::No);
         }
-        self.enters.ask(vid).await
+        self.enters.ask(vid, patience).await
     }
 
     /// Claims a turn, or proves a session.
     ///
     /// # Errors
-    /// When the store does not answer.
-    pub async fn claim(&self, epoch: Epoch, item: ClaimItem) -> Result<Verdict, Unanswered> {
-        self.claims.ask(Of { epoch, item }).await
+    /// When the store does not answer while the patience lasts.
+    pub async fn claim(&self, epoch: Epoch, item: ClaimItem, patience: Patience) -> Result<Verdict, Unanswered> {
+        self.claims.ask(Of { epoch, item }, patience).await
     }
 
     /// Keeps a session alive.
     ///
     /// # Errors
-    /// When the store does not answer.
-    pub async fn touch(&self, epoch: Epoch, item: TouchItem) -> Result<Verdict, Unanswered> {
-        self.touches.ask(Of { epoch, item }).await
+    /// When the store does not answer while the patience lasts.
+    pub async fn touch(&self, epoch: Epoch, item: TouchItem, patience: Patience) -> Result<Verdict, Unanswered> {
+        self.touches.ask(Of { epoch, item }, patience).await
     }
 
     /// Ends a session or gives up a place, for good. Refused here from now on; the store is told in

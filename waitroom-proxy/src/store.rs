@@ -240,6 +240,8 @@ pub struct RoomPicture {
 pub enum Detail {
     /// Counters only.
     Counters,
+    /// Counters, and waiting bits from the first in line on.
+    Line,
     /// Counters, waiting bits from the first in line on, ended bits.
     Polls,
     /// Everything: what a node keeps in order to give it back after a loss.

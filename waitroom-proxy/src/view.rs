@@ -132,6 +132,12 @@ impl RoomView {
         }
     }
 
+    /// The view after a snapshot without ended bits: those known so far stay, and so do habits and rate.
+    #[must_use]
+    pub fn with_line(&self, picture: &RoomPicture) -> Self {
+        Self { ended: self.ended.clone(), habits: self.habits, ..Self::from_picture(picture, self.measured_rate) }
+    }
+
     /// The view after a tick: counters and head are new, the bits are those of the last snapshot.
     #[must_use]
     pub fn after_tick(&self, ticked: &Ticked, measured_rate: Option<f64>) -> Self {
@@ -396,6 +402,20 @@ mod tests {
         // Another room altogether has no past.
         let reset = RoomPicture { epoch: Epoch { generation: 2, life: 7 }, ..held };
         assert_eq!(RoomView::from_picture(&reset, None).following(&before).place(4), Place::Waiting(1));
+    }
+
+    #[test]
+    fn i8_a_look_at_the_line_alone_forgets_no_ended_session() {
+        let before = RoomView::from_picture(&picture(), Some(3.0));
+        let line = RoomPicture {
+            waiting: 1,
+            waiting_bits: BitSpan { first: 0, bytes: vec![0b0000_1000] },
+            ended_bits: BitSpan::default(),
+            ..picture()
+        };
+        let view = before.with_line(&line);
+        assert_eq!((view.place(4), view.place(3)), (Place::Waiting(1), Place::AskStore));
+        assert!(view.has_ended(5) && view.measured_rate == Some(3.0));
     }
 
     #[test]

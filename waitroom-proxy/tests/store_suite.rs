@@ -20,6 +20,8 @@ mod model;
 mod operation;
 #[path = "store/outage.rs"]
 mod outage;
+#[path = "store/patience.rs"]
+mod patience;
 #[path = "store/rate.rs"]
 mod rate;
 #[path = "store/recovery.rs"]
@@ -28,3 +30,5 @@ mod recovery;
 mod replicated;
 #[path = "store/sessions.rs"]
 mod sessions;
+#[path = "store/slow.rs"]
+mod slow;

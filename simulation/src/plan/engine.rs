@@ -45,6 +45,8 @@ pub(crate) enum Order {
     Rate(f64),
     Pause,
     Resume,
+    /// Ticks come this late, ms: what has become of the room's processor or the way to the store.
+    Starve(u64),
 }
 
 /// Hears what happens.
@@ -104,6 +106,8 @@ pub(crate) struct Engine {
     silence: [Silence; 2],
     chance: Chance,
     step_ms: u64,
+    /// At least so long between two ticks.
+    tick_every_ms: u64,
     now_ms: u64,
     second: Second,
     counts: Counts,
@@ -168,6 +172,7 @@ impl Engine {
             silence,
             chance,
             step_ms,
+            tick_every_ms: step_ms,
             now_ms: 0,
             second: Second::default(),
             counts: Counts::default(),
@@ -206,7 +211,9 @@ impl Engine {
         }
         self.visits_end();
         self.ask_the_store(teller);
-        self.tick();
+        if self.now_ms % self.tick_every_ms < self.step_ms {
+            self.tick();
+        }
         if self.now_ms / 1_000 != (self.now_ms - self.step_ms) / 1_000 {
             self.look();
             self.second.now_ms = self.now_ms;
@@ -223,6 +230,7 @@ impl Engine {
                     self.limits.rate_per_s = rate;
                     self.habits.rate_changed();
                 }
+                Order::Starve(every_ms) => self.tick_every_ms = every_ms,
                 Order::Pause | Order::Resume => {
                     let paused = order == Order::Pause;
                     answer(self.store.set_paused(&self.room, self.view.epoch, self.view.seen, paused));
@@ -275,7 +283,13 @@ impl Engine {
             return;
         }
         self.second.polls += 1;
-        let ticket = Ticket { epoch: self.view.epoch, vid: vid(who), seq: person.seq, arrived_ms: person.arrived_ms };
+        let ticket = Ticket {
+            epoch: self.view.epoch,
+            vid: vid(who),
+            seq: person.seq,
+            arrived_ms: person.arrived_ms,
+            renewed_ms: 0,
+        };
         let shown = Shown { session: None, ticket: Some(ticket) };
         match decide(RouteKind::Protected, shown, &self.view, Door::Guarded) {
             Decision::Wait(ticket, position) => self.tell(who, ticket.seq, position, teller),

@@ -13,6 +13,8 @@ use crate::status::Eta;
 const WIDTH: f64 = 1.5;
 /// Turns that come this much slower than the rate are believed: something holds them up.
 const HELD_UP: f64 = 0.95;
+/// With this share of the cap taken it may be the cap that holds turns up: sessions come and go.
+const AT_THE_CAP: f64 = 0.95;
 /// Nobody is let in faster than the rate, but ticks, rounding and a late proxy cost a little.
 const LATE: f64 = 1.05;
 /// People may leave more slowly from now on than they did.
@@ -52,9 +54,8 @@ pub fn estimate(position: u64, flow: &Flow) -> Option<Eta> {
         return None;
     }
     let leaving = flow.habits.leaving_per_s;
-    let turns = flow.habits.turns_per_s.filter(|turns| flow.max_active == 0 && *turns < rate * HELD_UP && *turns > 0.0);
-    let rate = turns.unwrap_or(rate);
-    let slowest = match fills_up(flow) {
+    let rate = held_up(flow).unwrap_or(rate);
+    let slowest = match fills_up(flow, rate) {
         Pace::Rate => {
             let (all_stay, as_seen) = (time_to(position as f64, rate, 0.0), time_to(position as f64, rate, leaving));
             (all_stay * LATE).min(as_seen * LEAVE_LESS)
@@ -85,19 +86,26 @@ enum Pace {
     Ends { after_s: f64, per_s: Option<f64> },
 }
 
-fn fills_up(flow: &Flow) -> Pace {
+/// The rate at which turns come when something other than the cap holds them up: ticks that come late, a store that is
+/// slow. At the cap it is the sessions that end.
+fn held_up(flow: &Flow) -> Option<f64> {
+    let below_the_cap = flow.max_active == 0 || (flow.occupied as f64) < flow.max_active as f64 * AT_THE_CAP;
+    flow.habits.turns_per_s.filter(|turns| below_the_cap && *turns > 0.0 && *turns < flow.rate_per_s * HELD_UP)
+}
+
+fn fills_up(flow: &Flow, rate: f64) -> Pace {
     if flow.max_active == 0 {
         return Pace::Rate;
     }
     let (cap, inside) = (flow.max_active as f64, flow.occupied as f64);
     let free = (cap - inside).max(0.0);
     let Some(ending) = flow.habits.ending_per_s else {
-        return Pace::Ends { after_s: free / flow.rate_per_s, per_s: None };
+        return Pace::Ends { after_s: free / rate, per_s: None };
     };
     let ends_when_full = ending * cap;
     // Until then fewer end, on average as many as half-way between now and full.
-    let filling = flow.rate_per_s - ending * (cap + inside) / 2.0;
-    if ends_when_full >= flow.rate_per_s || filling <= 0.0 {
+    let filling = rate - ending * (cap + inside) / 2.0;
+    if ends_when_full >= rate || filling <= 0.0 {
         return Pace::Rate;
     }
     Pace::Ends { after_s: free / filling, per_s: Some(ends_when_full) }
@@ -173,6 +181,15 @@ mod tests {
         let slow = |turns| Flow { habits: Habits { turns_per_s: Some(turns), ..Habits::default() }, ..flow(10.0) };
         assert_eq!(estimate(1_000, &slow(5.0)), Some(Eta { low: 140, high: 213 }));
         assert_eq!(estimate(1_000, &slow(12.0)), estimate(1_000, &flow(10.0)));
+        // Under a cap that is far away, too, whether sessions have been seen to end or not …
+        for ending_per_s in [None, Some(0.02)] {
+            let habits = Habits { turns_per_s: Some(5.0), ending_per_s, ..Habits::default() };
+            let far = Flow { max_active: 2_000, occupied: 250, habits, ..flow(10.0) };
+            assert_eq!(estimate(1_000, &far), estimate(1_000, &slow(5.0)), "{ending_per_s:?}");
+        }
+        // … and at the cap it is the sessions that tell.
+        let habits = Habits { turns_per_s: Some(2.0), ending_per_s: Some(0.02), ..Habits::default() };
+        assert_eq!(estimate(100, &Flow { habits, ..full(None) }), estimate(100, &full(Some(0.02))));
     }
 
     proptest! {

@@ -76,6 +76,10 @@ impl HabitMeter {
         self.watched_s = fade(self.watched_s, if before.waiting > 0 { seconds } else { 0.0 });
         self.ended = fade(self.ended, ended);
         self.inside_s = fade(self.inside_s, before.occupied as f64 * seconds);
+        if ticked.pause % 2 == 1 {
+            // What held turns up before a pause says nothing of afterwards: sessions have ended meanwhile.
+            (self.turns, self.turning_s) = (0.0, 0.0);
+        }
         if before.waiting > 0 && ticked.waiting > 0 && before.pause.is_multiple_of(2) && ticked.pause.is_multiple_of(2)
         {
             let faded = (-seconds / TURNS_MEMORY_S).exp();

@@ -18,7 +18,7 @@ use super::desk::Polled;
 use super::reception::Held;
 use super::site::{Site, SiteRoom};
 use super::waiting;
-use crate::room::{Clock, StreamPlace};
+use crate::room::{Clock, Patience, StreamPlace};
 use crate::status::{State, Status};
 use crate::store::Standing as InStore;
 use crate::ticket::Ticket;
@@ -144,7 +144,7 @@ impl<'s> Stream<'s> {
                 room.beat(ticket.seq);
                 match view.place(ticket.seq) {
                     Place::Waiting(position) => Some(position),
-                    Place::AskStore => match room.join(&ticket).await {
+                    Place::AskStore => match room.join(&ticket, Patience::begins()).await {
                         Ok(InStore::Waiting(seq)) => Some(room.view().position_of_joined(seq)),
                         Ok(InStore::Granted(_) | InStore::Active(_)) => {
                             return self.last(site_room, State::Admitted, now_ms);

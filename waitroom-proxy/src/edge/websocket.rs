@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::renewal::due_for;
-use crate::room::Room;
 use crate::room::settings::PROVISIONAL;
+use crate::room::{Patience, Room};
 use crate::session::Session;
 use crate::store::{TouchItem, Verdict};
 
@@ -48,7 +48,7 @@ async fn keep(room: Arc<Room>, mut session: Session) {
         // What has run out is not proved by a tunnel: its slot may be somebody else's (I2).
         let proof = session.live(now_s);
         let item = TouchItem { vid: session.vid, seq: session.seq, ttl, proof };
-        match room.touch(session.epoch, item).await {
+        match room.touch(session.epoch, item, Patience::begins()).await {
             Ok(Verdict::Session { expires_at_ms, .. }) => {
                 session.expires_s = expires_at_ms / 1_000;
                 session.provisional = false;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 
+use super::patience::Patience;
 use crate::store::{MAX_BATCH, StoreError};
 
 /// How long the first of a batch waits for company. Long enough to gather what arrives in the
@@ -18,10 +19,6 @@ const WINDOW: Duration = Duration::from_millis(2);
 
 /// Requests that may wait for their batch; over this the answer is "the store does not answer".
 const QUEUE: usize = 16 * MAX_BATCH;
-
-/// Longest that a request waits for its answer. The store bounds each call at 200 ms; behind a
-/// call under way a request may have to wait for two.
-const PATIENCE: Duration = Duration::from_millis(400);
 
 /// Why a request got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -56,14 +53,17 @@ pub fn batcher<Q, A>() -> (Batcher<Q, A>, BatchQueue<Q, A>) {
 }
 
 impl<Q, A> Batcher<Q, A> {
-    /// Asks, and waits for the answer of the batch.
+    /// Asks, and waits for the answer of the batch. What is not under way when the patience ends is not asked at all.
     ///
     /// # Errors
-    /// When the queue is full, or the store does not answer or refuses.
-    pub async fn ask(&self, question: Q) -> Result<A, Unanswered> {
+    /// When the queue is full, or the store does not answer while the patience lasts, or refuses.
+    pub async fn ask(&self, question: Q, patience: Patience) -> Result<A, Unanswered> {
+        if patience.is_over() {
+            return Err(Unanswered::Unavailable);
+        }
         let (sender, receiver) = oneshot::channel();
         self.queue.try_send((question, sender)).map_err(|_| Unanswered::Unavailable)?;
-        match tokio::time::timeout(PATIENCE, receiver).await {
+        match tokio::time::timeout_at(patience.ends(), receiver).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(Unanswered::Unavailable),
         }
@@ -122,6 +122,9 @@ fn settle<A>(waiters: Vec<Waiter<A>>, answers: Result<Vec<A>, StoreError>) {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
+    use super::super::patience::MOST;
     use super::*;
 
     #[tokio::test]
@@ -133,7 +136,7 @@ mod tests {
             counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             async move { Ok(batch.into_iter().map(|n| n * 2).collect()) }
         }));
-        let answers = futures_util::future::join_all((0..2_500).map(|n| asker.ask(n))).await;
+        let answers = futures_util::future::join_all((0..2_500).map(|n| asker.ask(n, Patience::begins()))).await;
         for (n, answer) in answers.into_iter().enumerate() {
             assert_eq!(answer, Ok(n as u64 * 2));
         }
@@ -149,16 +152,41 @@ mod tests {
             assert_ne!(batch, [1], "planted");
             Ok(batch)
         }));
-        assert_eq!(asker.ask(1).await, Err(Unanswered::Unavailable));
-        assert_eq!(asker.ask(2).await, Ok(2));
+        assert_eq!(asker.ask(1, Patience::begins()).await, Err(Unanswered::Unavailable));
+        assert_eq!(asker.ask(2, Patience::begins()).await, Ok(2));
         server.abort();
     }
 
-    #[tokio::test]
-    async fn f4_a_store_that_stalls_is_unavailable() {
+    #[tokio::test(start_paused = true)]
+    async fn f4_nobody_waits_longer_than_their_patience_and_the_call_goes_on() {
         let (asker, queue) = batcher::<u64, u64>();
-        let server = tokio::spawn(queue.serve(|_| std::future::pending()));
-        assert_eq!(asker.ask(1).await, Err(Unanswered::Unavailable));
-        server.abort();
+        let (heard, mut calls) = mpsc::unbounded_channel();
+        let server = tokio::spawn(queue.serve(move |batch: Vec<u64>| {
+            heard.send(batch.clone()).unwrap();
+            async move {
+                // As long as the store lets a call take, and then nothing.
+                tokio::time::sleep(MOST).await;
+                Err(StoreError::Unavailable(format!("{batch:?}")))
+            }
+        }));
+        let ask = async |after_ms, question| {
+            tokio::time::sleep(Duration::from_millis(after_ms)).await;
+            let began = Instant::now();
+            assert_eq!(asker.ask(question, Patience::begins()).await, Err(Unanswered::Unavailable));
+            began.elapsed()
+        };
+        // The second and the third wait behind the dying call of the first.
+        let waited = tokio::join!(ask(0, 1), ask(10, 2), ask(190, 3));
+        for waited in [waited.0, waited.1, waited.2] {
+            assert!(waited <= MOST, "{waited:?}");
+        }
+        assert_eq!(calls.recv().await, Some(vec![1]));
+        assert_eq!(calls.recv().await, Some(vec![2, 3]), "asked for while somebody waited");
+        let late = Patience::begins();
+        tokio::time::sleep(MOST).await;
+        assert_eq!(asker.ask(4, late).await, Err(Unanswered::Unavailable));
+        drop(asker);
+        server.await.unwrap();
+        assert_eq!(calls.recv().await, None, "4 was not asked");
     }
 }

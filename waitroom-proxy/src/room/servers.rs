@@ -4,17 +4,28 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout_at};
+
 use super::keeper::Keeper;
 use super::settings::PROVISIONAL;
 use super::{Arrival, Ending, Of, Room, RoomWork};
 use crate::store::{
-    Begun, ClaimItem, Detail, Epoch, JoinItem, MAX_BATCH, QueueStore, Standing, StoreError, TouchItem, Verdict, Vid,
+    Begun, ClaimItem, Detail, Epoch, JoinItem, MAX_BATCH, QueueStore, SEQ_MARGIN, Standing, StoreError, TouchItem,
+    Verdict, Vid,
 };
 use crate::view::RoomView;
 
-/// With fewer in line than this, a join takes a new snapshot along: the bitmap is at most a kilobyte,
-/// and the first answer is exact. In a longer line the number alone tells the position well enough.
+/// With fewer in line than this, a join takes a new look at the line along, so that the first answer is exact. In a
+/// longer one the number alone tells the position well enough.
 const SHORT_LINE: u64 = 8_192;
+
+/// … and with fewer numbers than this between the first in line and the last: the look is then at most 32 KiB, and
+/// as a rule one. People who come back to old numbers, and a jump of the numbers after a loss, make it longer.
+const SHORT_SPAN: u64 = 262_144;
+const _: () = assert!(SHORT_LINE < SHORT_SPAN && 2 * SEQ_MARGIN < SHORT_SPAN);
+
+/// What is left of the patience of whoever asked first when the look ends: time to hear of the number.
+const TO_ANSWER: Duration = Duration::from_millis(20);
 
 /// Sessions told of in one call: it keeps the server busy for about a millisecond.
 const NEWS_AT_ONCE: usize = 250;
@@ -39,6 +50,12 @@ impl RoomWork {
         tasks.spawn(Keeper::new(super::keeper::KeeperWork { room, store, clock, cold_wait }, draw).run());
         tasks
     }
+}
+
+/// Whether a look at the line costs next to nothing after so many have joined.
+fn is_short(view: &RoomView, joined: u64) -> bool {
+    let span = view.head.map_or(0, |head| view.seen.seq.saturating_sub(head));
+    view.waiting + joined < SHORT_LINE && span + joined < SHORT_SPAN
 }
 
 /// A closure that gives each batch its own handle on the desk.
@@ -104,8 +121,10 @@ impl Desk {
         for (&i, standing) in order.iter().zip(sorted) {
             answers[i] = standing;
         }
-        if view.waiting + (items.len() as u64) < SHORT_LINE {
-            self.look().await?;
+        if is_short(&view, items.len() as u64)
+            && let Some(first) = batch.iter().map(|arrival| arrival.patience.ends()).min()
+        {
+            self.look_until(first - TO_ANSWER).await;
         }
         // While somebody waits the keeper ticks as often as the rate needs: a crowd must not make it tick oftener.
         if view.waiting == 0 {
@@ -114,16 +133,25 @@ impl Desk {
         Ok(answers)
     }
 
-    /// A fresh picture, so that the next answer is exact.
+    /// A fresh look at the line, so that the next answer is exact. Whoever has joined has joined, also when there is
+    /// no answer or no time for one: the position is then told by the number.
+    async fn look_until(&self, deadline: Instant) {
+        match timeout_at(deadline, self.look()).await {
+            Ok(Ok(())) => {}
+            // The keeper looks every second, and says so when it cannot.
+            Ok(Err(error)) => tracing::debug!(room = %self.room.name, %error, "no look at the line after a join"),
+            Err(_) => tracing::debug!(room = %self.room.name, "no time for a look at the line after a join"),
+        }
+    }
+
     async fn look(&self) -> Result<(), StoreError> {
-        let picture = self.store.snapshot(&self.room.name, None, Detail::Polls).await?;
+        let epoch = self.view().epoch;
+        let picture = self.store.snapshot(&self.room.name, Some(epoch), Detail::Line).await?;
         let before = self.room.view.load_full();
         // A tick may have answered meanwhile, with a later picture of the head.
-        let overtaken =
-            picture.epoch == before.epoch && (1..1_000).contains(&before.as_of_ms.saturating_sub(picture.now_ms));
-        if !overtaken {
-            let view = RoomView::from_picture(&picture, before.measured_rate).with_habits(before.habits);
-            self.room.set_view(view);
+        let overtaken = (1..1_000).contains(&before.as_of_ms.saturating_sub(picture.now_ms));
+        if picture.epoch == before.epoch && !overtaken {
+            self.room.set_view(before.with_line(&picture));
         }
         Ok(())
     }

@@ -219,6 +219,7 @@ impl QueueStore for RedisStore {
         };
         call.arg(match detail {
             Detail::Counters => 0,
+            Detail::Line => 1,
             Detail::Polls => 1 + 2,
             Detail::Everything => 1 + 2 + 4,
         });

@@ -27,7 +27,7 @@ impl Room {
             active: self.sessions.len() as u64,
             now_ms: now.ms,
             waiting_bits: span(&self.waiting, from_head, detail != Detail::Counters),
-            ended_bits: span(&self.ended, 0, detail != Detail::Counters),
+            ended_bits: span(&self.ended, 0, matches!(detail, Detail::Polls | Detail::Everything)),
             spent_bits: span(&self.spent, 0, detail == Detail::Everything),
         }
     }

@@ -10,8 +10,8 @@ use tokio::time::{Instant, timeout_at};
 
 use super::sentences::Failure;
 
-/// Once one has answered, the others have this share of the limit left to do so, too.
-const SHARE_TO_WAIT: u32 = 4;
+/// Once one has answered, the others have this long to do so, too.
+const WAIT_FOR_OTHERS: Duration = Duration::from_millis(50);
 
 /// Connects to a server; the caller bounds the time.
 pub(super) async fn connect(info: ConnectionInfo, limit: Duration) -> RedisResult<MultiplexedConnection> {
@@ -23,15 +23,20 @@ pub(super) async fn connect(info: ConnectionInfo, limit: Duration) -> RedisResul
 /// long as nobody has answered, plus a short while: one dead host must not take all the time there is.
 pub(super) async fn all<T>(
     questions: impl IntoIterator<Item = impl Future<Output = Result<T, Failure>>>,
-    limit: Duration,
 ) -> Result<Vec<T>, Failure> {
-    let soon = Instant::now() + limit / SHARE_TO_WAIT;
     let mut open: FuturesUnordered<_> = questions.into_iter().collect();
     let (mut answers, mut failure) = (Vec::new(), None::<Failure>);
+    let mut soon = None;
     loop {
-        let next = if answers.is_empty() { Ok(open.next().await) } else { timeout_at(soon, open.next()).await };
+        let next = match soon {
+            None => Ok(open.next().await),
+            Some(soon) => timeout_at(soon, open.next()).await,
+        };
         match next {
-            Ok(Some(Ok(answer))) => answers.push(answer),
+            Ok(Some(Ok(answer))) => {
+                soon.get_or_insert_with(|| Instant::now() + WAIT_FOR_OTHERS);
+                answers.push(answer);
+            }
             // A refusal says more than silence.
             Ok(Some(Err(other))) if failure.as_ref().is_none_or(|known| !known.answered) => failure = Some(other),
             Ok(Some(Err(_))) => {}
@@ -64,7 +69,6 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_one_is_waited_for_only_while_nobody_has_answered() {
-        let limit = Duration::from_millis(200);
         let ask = |after: Option<u64>| async move {
             match after {
                 Some(ms) => tokio::time::sleep(Duration::from_millis(ms)).await,
@@ -73,10 +77,10 @@ mod tests {
             Ok(after)
         };
         let began = Instant::now();
-        assert_eq!(all([ask(None), ask(Some(1)), ask(Some(20))], limit).await.ok(), Some(vec![Some(1), Some(20)]));
-        assert_eq!(began.elapsed(), limit / SHARE_TO_WAIT);
+        assert_eq!(all([ask(None), ask(Some(1)), ask(Some(20))]).await.ok(), Some(vec![Some(1), Some(20)]));
+        assert_eq!(began.elapsed(), Duration::from_millis(1) + WAIT_FOR_OTHERS);
         let began = Instant::now();
-        assert_eq!(all([ask(None), ask(Some(150))], limit).await.ok(), Some(vec![Some(150)]), "late, and the only one");
-        assert_eq!(began.elapsed(), Duration::from_millis(150));
+        assert_eq!(all([ask(None), ask(Some(150))]).await.ok(), Some(vec![Some(150)]), "late, and the only one");
+        assert_eq!(began.elapsed(), Duration::from_millis(150) + WAIT_FOR_OTHERS);
     }
 }

@@ -7,7 +7,7 @@ use redis::{ConnectionInfo, Value, cmd};
 use tokio::time::timeout;
 
 use super::super::{CheckError, StoreError};
-use super::link::Request;
+use super::link::{Request, connecting};
 use super::links::Links;
 use super::sentences::Failure;
 use super::{RedisStore, ask};
@@ -25,7 +25,7 @@ impl RedisStore {
         match &self.links {
             Links::One(link) => {
                 let ping = Request::Command(cmd("PING"));
-                let live = link.connect().await.map_err(down)?;
+                let live = link.connect_at_start().await.map_err(down)?;
                 let address = live.address().to_owned();
                 link.exchange(live, ping).await.map_err(down)?;
                 let live = link.connect().await.map_err(down)?;
@@ -33,11 +33,12 @@ impl RedisStore {
                 self.judge(info, &address, Kind::Single)
             }
             Links::Cluster { cluster, limit, .. } => {
-                let slow = || CheckError::Down(Failure::slow(cluster.shown(), *limit).error.reason());
-                let primaries = timeout(*limit, cluster.primaries(*limit)).await.map_err(|_| slow())?;
+                let limit = connecting(*limit);
+                let slow = || CheckError::Down(Failure::slow(cluster.shown(), limit).error.reason());
+                let primaries = timeout(limit, cluster.primaries(limit)).await.map_err(|_| slow())?;
                 for primary in primaries.map_err(|failure| down(failure.error))? {
                     let address = primary.addr().to_string();
-                    let asked = timeout(*limit, info(primary, *limit)).await.map_err(|_| slow())?;
+                    let asked = timeout(limit, info(primary, limit)).await.map_err(|_| slow())?;
                     let asked = asked.map_err(|error| Failure::explain(&error, &address).error);
                     self.judge(asked, &address, Kind::Cluster)?;
                 }

@@ -113,7 +113,7 @@ impl Cluster {
                 asked.push(info);
             }
         }
-        let maps = ask::all(asked.iter().map(|info| look(info, limit)), limit).await?;
+        let maps = ask::all(asked.iter().map(|info| look(info, limit))).await?;
         let mut nodes: Vec<_> = maps.iter().flat_map(|map| map.nodes.iter().cloned()).collect();
         nodes.sort();
         nodes.dedup();

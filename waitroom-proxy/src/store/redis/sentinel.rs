@@ -33,7 +33,7 @@ impl Sentinels {
 
     /// The primary's address with the login from the URL.
     pub(super) async fn primary(&self, limit: Duration) -> Result<ConnectionInfo, Failure> {
-        let answers = ask::all(self.all.iter().map(|info| self.look(info, limit)), limit).await?;
+        let answers = ask::all(self.all.iter().map(|info| self.look(info, limit))).await?;
         let (host, port) = ask::best(&answers).ok_or_else(|| Failure::slow(&self.shown, limit))?;
         Ok(at(&self.all[0], host, port))
     }
