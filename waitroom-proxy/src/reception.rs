@@ -272,6 +272,7 @@ impl Counter<'_> {
     /// Forwards with the session shown, renewed where due; a session that the store says is over is none.
     async fn keep_alive(&self, mut shown: Verified) -> Reception {
         let Some(ShownSession { session, token }) = shown.session.take() else { return self.first_sight() };
+        self.room.vouch_for(&session);
         let as_it_is = |session, token| Reception::Admitted { minted: Minted { session, token }, news: false };
         let settings = self.room.settings().clone();
         let Some(ttl) = due_for(&session, &settings, self.now_ms / 1_000) else { return as_it_is(session, token) };
