@@ -55,15 +55,7 @@ impl Mint {
     pub fn new(ring: KeyRing, issuer: String, sealer: Sealer) -> Self {
         let verifier = ring.verifier(&issuer);
         let verified = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
-        Self {
-            ring,
-            verifier,
-            issuer,
-            sealer,
-            verified,
-            draw: rand::random,
-            renewed: Mutex::default(),
-        }
+        Self { ring, verifier, issuer, sealer, verified, draw: rand::random, renewed: Mutex::default() }
     }
 
     /// Draws by this instead of by the system's generator: a simulation repeats itself. Never for visitors.
