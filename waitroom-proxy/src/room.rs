@@ -11,25 +11,29 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 
+use crate::session::Session;
 use crate::store::{Begun, ClaimItem, Epoch, QueueStore, RoomName, Standing, TouchItem, Verdict, Vid};
 use crate::ticket::Ticket;
 use crate::view::RoomView;
 
 pub mod batcher;
 mod beats;
+mod horizon;
 mod keeper;
 mod patience;
 mod reaper;
 mod servers;
 pub mod settings;
 mod spent;
+mod vouch;
 
 pub use batcher::Unanswered;
 use batcher::{BatchQueue, Batcher, batcher};
 use beats::Beats;
 pub use patience::Patience;
-use settings::RoomSettings;
+use settings::{LONGEST_POLL, RoomSettings};
 use spent::Spent;
+use vouch::{Vouched, Vouches};
 
 /// Sessions that ended here and may not have reached every proxy's snapshot; more than this at
 /// once would mean that the store has been away for very long, and the oldest tokens have expired.
@@ -85,8 +89,12 @@ pub struct Room {
     /// Sessions that began, to be told of; what finds no place is counted in `missed` and forgotten.
     news: tokio::sync::mpsc::Sender<Of<Begun>>,
     missed: AtomicU64,
-    /// Ended by this node and not yet in the snapshot: refused here at once.
+    /// Ended by this node and not yet in what the keeper remembers: refused here at once.
     ended_here: RwLock<HashSet<(Epoch, u64)>>,
+    /// Visitors without a number who have left and of whom the store is still to be told.
+    leaving: std::sync::Mutex<HashSet<Vid>>,
+    /// Sessions that the store is told of again after a loss.
+    vouched: Vouched,
     /// Turns taken up at this node and not yet remembered with a snapshot.
     spent_here: Spent,
     /// Wakes the keeper: somebody joined, or an operator wants something now.
@@ -129,6 +137,7 @@ pub struct RoomWork {
     claims: BatchQueue<Of<ClaimItem>, Verdict>,
     touches: BatchQueue<Of<TouchItem>, Verdict>,
     ends: tokio::sync::mpsc::Receiver<Ending>,
+    vouches: Vouches,
     news: tokio::sync::mpsc::Receiver<Of<Begun>>,
 }
 
@@ -152,6 +161,7 @@ impl Room {
         let (touches, touch_queue) = batcher();
         let (ends, end_queue) = tokio::sync::mpsc::channel(MAX_ENDED_HERE);
         let (news, news_queue) = tokio::sync::mpsc::channel(MAX_NEWS);
+        let (vouched, vouches) = Vouched::new();
         let room = Arc::new(Self {
             name,
             alone: cold_wait.is_zero(),
@@ -165,6 +175,8 @@ impl Room {
             news,
             missed: AtomicU64::new(0),
             ended_here: RwLock::new(HashSet::new()),
+            leaving: std::sync::Mutex::default(),
+            vouched,
             spent_here: Spent::default(),
             nudge: Notify::new(),
             look_wanted: AtomicBool::new(false),
@@ -186,6 +198,7 @@ impl Room {
             claims: claim_queue,
             touches: touch_queue,
             ends: end_queue,
+            vouches,
             news: news_queue,
         };
         (room, work)
@@ -237,10 +250,22 @@ impl Room {
     /// Puts a ticket in line, or back.
     ///
     /// # Errors
-    /// When the store does not answer while the patience lasts.
+    /// When the store does not answer while the patience lasts, or nobody can tell yet which numbers are free.
     pub async fn join(&self, ticket: &Ticket, patience: Patience) -> Result<Standing, Unanswered> {
+        if ticket.is_pre() && self.numbers_unsure() {
+            return Err(Unanswered::Unavailable);
+        }
         let Ticket { epoch, vid, seq, arrived_ms, .. } = *ticket;
         self.joins.ask(Arrival { epoch, vid, seq, arrived_ms, patience }, patience).await
+    }
+
+    /// Whether the room was restored from a single ticket, and not everybody who polls has shown theirs since: a new
+    /// number might be somebody's (I4). Nobody is given a turn meanwhile, so newcomers miss nothing.
+    fn numbers_unsure(&self) -> bool {
+        let view = self.view.load();
+        // What a ticket proves is a number; whoever remembers a room knows that somebody was admitted to it.
+        let nothing_remembered = view.seen.admitted == 0 && view.seen.watermark == 0;
+        nothing_remembered && view.hold > self.settings.load().recovery_hold().saturating_sub(2 * LONGEST_POLL)
     }
 
     /// Tries the fast lane. Per node at most `rate + burst` of these a second reach the store.
@@ -273,17 +298,36 @@ impl Room {
     }
 
     /// Ends a session or gives up a place, for good. Refused here from now on; the store is told in
-    /// the background, as often as it takes.
+    /// the background, as often as it takes, and once however often this is asked.
     pub fn end(&self, epoch: Epoch, vid: Vid, seq: u64) {
-        if seq > 0 {
-            let mut ended = self.ended_here.write().unwrap_or_else(PoisonError::into_inner);
-            if ended.len() < MAX_ENDED_HERE {
-                ended.insert((epoch, seq));
-            }
+        if !self.is_first_end(epoch, vid, seq) {
+            return;
         }
         if self.ends.try_send(Ending { epoch, vid, seq }).is_err() {
             tracing::error!(room = %self.name, "too many endings wait for the store; one is known to this proxy only");
         }
+    }
+
+    /// Takes note of an ending; `false`: it is known, or on its way.
+    fn is_first_end(&self, epoch: Epoch, vid: Vid, seq: u64) -> bool {
+        if seq == 0 {
+            let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+            return leaving.len() >= MAX_ENDED_HERE || leaving.insert(vid);
+        }
+        let view = self.view.load();
+        if epoch == view.epoch && view.has_ended(seq) {
+            return false;
+        }
+        let mut ended = self.ended_here.write().unwrap_or_else(PoisonError::into_inner);
+        ended.len() >= MAX_ENDED_HERE || ended.insert((epoch, seq))
+    }
+
+    /// The store is about to be told of these: whoever leaves again has come back in between.
+    fn forget_leaving(&self, told: &[Ending]) {
+        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        told.iter().filter(|ending| ending.seq == 0).for_each(|ending| {
+            leaving.remove(&ending.vid);
+        });
     }
 
     /// Whether this node has ended the session and the snapshot does not show it yet.
@@ -368,14 +412,31 @@ impl Room {
             .is_ok()
     }
 
-    /// Keeps the view and forgets endings that it shows.
+    /// Keeps the view.
     fn set_view(&self, view: RoomView) {
-        let view = view.following(&self.view.load());
-        let ended_here = self.ended_here.read().unwrap_or_else(PoisonError::into_inner).len();
-        if ended_here > 0 {
+        self.view.store(Arc::new(view.following(&self.view.load())));
+    }
+
+    /// Forgets endings that the view shows, once the keeper remembers what it shows: no loss may fall in between.
+    fn forget_endings_shown(&self) {
+        let view = self.view.load();
+        if !self.ended_here.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
             let mut ended = self.ended_here.write().unwrap_or_else(PoisonError::into_inner);
             ended.retain(|(epoch, seq)| *epoch == view.epoch && !view.shows_ended(*seq));
         }
-        self.view.store(Arc::new(view));
+    }
+
+    /// The store has lost something before this moment (by its clock): sessions that are older may not be counted there
+    /// any more.
+    fn note_restored(&self, now_ms: u64) {
+        self.vouched.begin(now_ms.saturating_add(CLOCKS_AGREE_MS));
+    }
+
+    /// Tells the store of a session that it may have lost, once after each loss; waits for nothing. Without this the
+    /// places of those who are inside would be given to others (I2).
+    pub fn vouch_for(&self, session: &Session) {
+        if session.epoch == self.view.load().epoch {
+            self.vouched.vouch_for(session);
+        }
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::keeper::Keeper;
 use super::settings::PROVISIONAL;
-use super::{Arrival, Ending, Of, Room, RoomWork};
+use super::{Arrival, Ending, Of, Room, RoomWork, vouch};
 use crate::store::{
     Begun, ClaimItem, Detail, Epoch, JoinItem, MAX_BATCH, QueueStore, SEQ_MARGIN, Standing, StoreError, TouchItem,
     Verdict, Vid,
@@ -39,7 +39,7 @@ impl RoomWork {
     #[must_use]
     pub fn spawn(self, draw: fn() -> u32) -> tokio::task::JoinSet<()> {
         let mut tasks = tokio::task::JoinSet::new();
-        let RoomWork { room, store, clock, cold_wait, joins, enters, claims, touches, ends, news } = self;
+        let RoomWork { room, store, clock, cold_wait, joins, enters, claims, touches, ends, vouches, news } = self;
         let desk = Desk { room: room.clone(), store: store.clone(), trouble: Arc::default() };
         tasks.spawn(joins.serve(serving(&desk, |desk, batch| async move { desk.join(batch).await })));
         tasks.spawn(enters.serve(serving(&desk, |desk, batch| async move { desk.enter(&batch).await })));
@@ -47,6 +47,7 @@ impl RoomWork {
         tasks.spawn(touches.serve(serving(&desk, |desk, batch| async move { desk.touch(&batch).await })));
         tasks.spawn(desk.clone().end_all(ends));
         tasks.spawn(desk.clone().announce_all(news));
+        tasks.spawn(vouch::tell_all(room.clone(), store.clone(), clock.clone(), vouches));
         tasks.spawn(Keeper::new(super::keeper::KeeperWork { room, store, clock, cold_wait }, draw).run());
         tasks
     }
@@ -211,6 +212,7 @@ impl Desk {
     async fn end_all(self, mut ends: tokio::sync::mpsc::Receiver<Ending>) {
         let mut batch = Vec::new();
         while ends.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            self.room.forget_leaving(&batch);
             loop {
                 let epoch = self.view().epoch;
                 // What ended in a former epoch is over with it.

@@ -48,11 +48,10 @@ impl RoomSettings {
         (2 * LONGEST_POLL).max(self.session_ttl / 4)
     }
 
-    /// How many numbers below the head are kept in the bitmaps: at least those whose token may still live.
+    /// How long a number may be of use after its turn: until the turn is taken up, and then for as long as a session.
     #[must_use]
-    pub fn keep_numbers(&self) -> u64 {
-        let life_s = self.session_ttl.max(self.claim_ttl).as_secs_f64();
-        // A rate is finite and a life is bounded by the config, so the product is a number; twice, for bursts and changed rates.
-        (self.limits.rate_per_s * life_s * 2.0 + self.limits.burst + 100_000.0) as u64
+    pub fn life_of_a_number(&self) -> Duration {
+        let session = if self.session_renewal { self.session_max.max(self.session_ttl) } else { self.session_ttl };
+        self.claim_ttl.saturating_add(session)
     }
 }
