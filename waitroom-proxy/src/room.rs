@@ -18,6 +18,7 @@ use crate::view::RoomView;
 pub mod batcher;
 mod beats;
 mod keeper;
+mod left;
 mod reaper;
 mod servers;
 pub mod settings;
@@ -26,6 +27,7 @@ mod spent;
 pub use batcher::Unanswered;
 use batcher::{BatchQueue, Batcher, batcher};
 use beats::Beats;
+use left::Left;
 use settings::RoomSettings;
 use spent::Spent;
 
@@ -83,6 +85,8 @@ pub struct Room {
     missed: AtomicU64,
     /// Ended by this node and not yet in the snapshot: refused here at once.
     ended_here: RwLock<HashSet<(Epoch, u64)>>,
+    /// Who gave up at this node before joining.
+    left: Left,
     /// Turns taken up at this node and not yet remembered with a snapshot.
     spent_here: Spent,
     /// Wakes the keeper: somebody joined, or an operator wants something now.
@@ -161,6 +165,7 @@ impl Room {
             news,
             missed: AtomicU64::new(0),
             ended_here: RwLock::new(HashSet::new()),
+            left: Left::default(),
             spent_here: Spent::default(),
             nudge: Notify::new(),
             look_wanted: AtomicBool::new(false),
@@ -287,6 +292,26 @@ impl Room {
     #[must_use]
     pub fn ended_here(&self, epoch: Epoch, seq: u64) -> bool {
         self.ended_here.read().unwrap_or_else(PoisonError::into_inner).contains(&(epoch, seq))
+    }
+
+    /// Whether what had this number is over for good, as far as this node knows.
+    #[must_use]
+    pub fn is_over(&self, epoch: Epoch, seq: u64) -> bool {
+        let view = self.view();
+        (epoch == view.epoch && view.has_ended(seq)) || self.ended_here(epoch, seq)
+    }
+
+    /// Gives up whatever a visitor has who shows a ticket without a number: it may have joined since. `until_ms`:
+    /// when that ticket is too old for joining; until then it counts for nothing here.
+    pub fn leave(&self, vid: Vid, until_ms: u64, now_ms: u64) {
+        self.left.note(vid, until_ms, now_ms);
+        self.end(self.view().epoch, vid, 0);
+    }
+
+    /// Whether this visitor has given up a ticket without a number, at this node.
+    #[must_use]
+    pub fn has_left(&self, vid: Vid) -> bool {
+        self.left.contains(vid)
     }
 
     /// Numbers of this epoch that this node has ended and no snapshot shows yet.
