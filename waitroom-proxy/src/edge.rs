@@ -101,6 +101,8 @@ pub struct Ctx {
     /// The origin of a front end that the room allows.
     origin: Option<HeaderValue>,
     tries: usize,
+    /// How long the upstream may keep the client of an upgrade waiting.
+    patience: Option<Duration>,
     /// What runs beside a WebSocket, from its upgrade on; ends with the request.
     tunnel: Option<websocket::Beside>,
 }
@@ -272,6 +274,7 @@ impl ProxyHttp for Edge {
             their_id: None,
             origin: None,
             tries: 0,
+            patience: None,
             tunnel: None,
         }
     }
@@ -326,13 +329,11 @@ impl ProxyHttp for Edge {
         let host = request::host(session.req_header()).unwrap_or_default();
         let room = ctx.room.and_then(|index| ctx.site.rooms.get(index));
         let peer = room.and_then(|room| room.upstreams.pick(host));
-        let peer = peer.map(|mut peer| {
-            if session.req_header().headers.contains_key(http::header::UPGRADE) {
-                ctx.tunnel = websocket::Beside::upgrading(&mut peer);
-            }
-            peer
-        });
-        peer.map(Box::new).ok_or_else(|| Error::explain(ErrorType::HTTPStatus(503), "no upstream is well"))
+        let mut peer = peer.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(503), "no upstream is well"))?;
+        if session.req_header().headers.contains_key(http::header::UPGRADE) {
+            ctx.patience = websocket::may_become_one(&mut peer);
+        }
+        Ok(Box::new(peer))
     }
 
     async fn upstream_request_filter(
@@ -341,6 +342,7 @@ impl ProxyHttp for Edge {
         upstream: &mut RequestHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        ctx.tunnel = ctx.patience.take().and_then(websocket::Beside::upgrading);
         let Some(room) = ctx.room.and_then(|index| ctx.site.rooms.get(index)) else { return Ok(()) };
         let client = ClientSide {
             address: ctx.peer,

@@ -117,14 +117,23 @@ impl Answer {
     /// Readable for a front end on another origin that is allowed.
     #[must_use]
     pub fn cors(self, cors: Cors<'_>) -> Self {
-        let answer = match cors.origin {
+        let mut answer = match cors.origin {
             Some(origin) => self
                 .field(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())
                 .field(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"))
                 .field(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED)),
             None => self,
         };
-        if cors.varies { answer.field(VARY, HeaderValue::from_static("Origin")) } else { answer }
+        if !cors.varies {
+            return answer;
+        }
+        let Some((_, vary)) = answer.fields.iter_mut().find(|(name, _)| *name == VARY) else {
+            return answer.field(VARY, HeaderValue::from_static("Origin"));
+        };
+        let more = HeaderValue::from_bytes(&[vary.as_bytes(), b", Origin"].concat());
+        // Two values of a field put together are one.
+        *vary = more.unwrap_or(HeaderValue::from_static("*"));
+        answer
     }
 
     /// With news for the client.

@@ -8,20 +8,21 @@ use http::{Method, request::Parts};
 
 use super::answer::Answer;
 use super::mint::Minted;
-use super::problem::ProblemKind;
 use super::news::Carrier;
+use super::problem::ProblemKind;
 use super::reception::{Counter, Verified};
 use super::request::Cors;
 use super::site::{Site, SiteRoom};
 use super::{Outcome, request};
 use crate::credentials::Credentials;
 use crate::room::StreamPlace;
-use crate::seal::Purpose;
 
 mod poll;
+mod which;
 
 pub use poll::Polled;
 use poll::{poll, status, status_now};
+use which::{Which, opens, which};
 
 const STATUS: &str = "/queue/status";
 const EVENTS: &str = "/queue/events";
@@ -147,56 +148,6 @@ pub fn preflight(headers: &HeaderMap, cors: Cors<'_>) -> Answer {
     answer.field(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"))
 }
 
-/// Which room a status or leave request is about.
-enum Which {
-    One(usize),
-    /// Named, but not there (any more).
-    Gone(String),
-    Ambiguous,
-    BadName,
-}
-
-fn which(site: &Site, parts: &Parts) -> Which {
-    if let Some(name) = request::query(parts, "room") {
-        return match (site.room(name), crate::store::RoomName::new(name)) {
-            (Some(index), _) => Which::One(index),
-            (None, Some(name)) => Which::Gone(name.to_string()),
-            (None, None) => Which::BadName,
-        };
-    }
-    if let Some(index) = request::host(parts).and_then(|host| site.only_room_of(host)) {
-        return Which::One(index);
-    }
-    by_what_is_shown(site, &parts.headers).map_or(Which::Ambiguous, Which::One)
-}
-
-/// The room of the only ticket; without any, of the only session in a cookie. Only what we sealed speaks for a room:
-/// a header names none, and a cookie can be planted.
-fn by_what_is_shown(site: &Site, headers: &HeaderMap) -> Option<usize> {
-    let (mut tickets, mut sessions) = (Vec::new(), Vec::new());
-    for (index, room) in site.rooms.iter().enumerate() {
-        let shown = room.cookies.read(headers);
-        if opens(site, room, shown.header_ticket) || opens(site, room, shown.cookie_ticket) {
-            tickets.push(index);
-        } else if shown.cookie_token.is_some_and(|sealed| sealed_for(site, room, Purpose::Session, sealed)) {
-            sessions.push(index);
-        }
-    }
-    match (&tickets[..], &sessions[..]) {
-        ([only], _) | ([], [only]) => Some(*only),
-        _ => None,
-    }
-}
-
-/// Whether this is a ticket of the room, be it too old by now.
-fn opens(site: &Site, room: &SiteRoom, ticket: Option<&str>) -> bool {
-    ticket.is_some_and(|sealed| sealed_for(site, room, Purpose::Ticket, sealed))
-}
-
-fn sealed_for(site: &Site, room: &SiteRoom, purpose: Purpose, sealed: &str) -> bool {
-    site.mint.sealer().open(purpose, room.room.name().as_str(), sealed).is_some()
-}
-
 /// The room that a request for its status is about, or the answer that there is none.
 fn room_of(site: &Site, parts: &Parts, now_ms: u64) -> Result<usize, Answered> {
     match which(site, parts) {
@@ -213,9 +164,10 @@ fn bad_name() -> Answer {
 
 /// Where an answer is about no room, a front end of any of them may read it.
 fn cors_of_any<'p>(site: &Site, parts: &'p Parts) -> Cors<'p> {
-    site.rooms.iter().map(|room| request::cors(&parts.headers, &room.cors_origins)).fold(Cors::default(), |all, one| {
-        Cors { origin: all.origin.or(one.origin), varies: all.varies || one.varies }
-    })
+    site.rooms
+        .iter()
+        .map(|room| request::cors(&parts.headers, &room.cors_origins))
+        .fold(Cors::default(), |all, one| Cors { origin: all.origin.or(one.origin), varies: all.varies || one.varies })
 }
 
 fn own_preflight(site: &Site, parts: &Parts) -> Option<Answered> {

@@ -28,11 +28,9 @@ pub(super) struct Beside {
 }
 
 impl Beside {
-    /// Pingora has one read timeout for the upstream's answer and for the tunnel, to be set beforehand. It becomes the
-    /// tunnel's; the answer's own is kept here. `None`: where the request can't be stopped, nothing changes.
-    pub(super) fn upgrading(peer: &mut HttpPeer) -> Option<Self> {
+    /// Ends a request that is not a tunnel yet when the upstream says nothing for this long.
+    pub(super) fn upgrading(patience: Duration) -> Option<Self> {
         let connection = connection::current()?;
-        let patience = peer.options.read_timeout.replace(IDLE)?;
         connection.may_stop();
         let heard = Arc::new(Notify::new());
         let task = tokio::spawn(time_out(connection, patience, heard.clone()));
@@ -63,6 +61,14 @@ impl Drop for Beside {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// Pingora has one read timeout for an upstream's answer and for the tunnel after it, to be set beforehand. Here it
+/// becomes the tunnel's; the answer's is returned, for [`Beside::upgrading`]. `None`: there is no connection that could
+/// be stopped, and nothing changes.
+pub(super) fn may_become_one(peer: &mut HttpPeer) -> Option<Duration> {
+    connection::current()?;
+    peer.options.read_timeout.replace(IDLE)
 }
 
 /// The client of a tunnel may say nothing for long.
