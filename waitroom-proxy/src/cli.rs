@@ -57,7 +57,8 @@ struct RunArgs {
     /// The config file.
     #[arg(long, value_name = "FILE", conflicts_with = "rate")]
     config: Option<PathBuf>,
-    /// Without a config file: the site to stand in front of.
+    /// Without a config file: the site to stand in front of. One with a name hears its own as `Host`; localhost and
+    /// addresses hear the visitor's.
     #[arg(long, value_name = "URL", requires = "rate")]
     origin: Option<String>,
     /// With --origin: visitors let in per second.

@@ -37,10 +37,10 @@ pub use crate::{mint, reception};
 use crate::renewal;
 use answer::Answer;
 use forward::ClientSide;
-use news::ClientNews;
+use news::{Carrier, ClientNews};
 use problem::ProblemKind;
 use reception::{Counter, Held, Reception};
-use request::RequestId;
+use request::{Cors, RequestId};
 use site::{Site, SiteRoom};
 
 /// How long an unused connection of an admitted visitor is kept.
@@ -94,14 +94,24 @@ pub struct Ctx {
     admitted: Option<mint::Minted>,
     /// The client must be told of the token.
     news: bool,
-    /// The client carries ticket and token in headers.
-    by_header: bool,
-    /// The client has shown nothing: nobody knows yet how it carries its token.
-    unknown: bool,
+    /// How the client carries its token.
+    carrier: Carrier,
+    /// The id that a trusted proxy gave the request.
+    their_id: Option<HeaderValue>,
+    /// The origin of a front end that the room allows.
     origin: Option<HeaderValue>,
     tries: usize,
-    /// Keeps the session of an open WebSocket alive; ends with the request.
-    tunnel: Option<websocket::Keeping>,
+    /// How long the upstream may keep the client of an upgrade waiting.
+    patience: Option<Duration>,
+    /// What runs beside a WebSocket, from its upgrade on; ends with the request.
+    tunnel: Option<websocket::Beside>,
+}
+
+impl Ctx {
+    /// By which the request is known, upstream and to the client.
+    fn id(&self) -> &str {
+        self.their_id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or(self.request_id.as_str())
+    }
 }
 
 impl Edge {
@@ -111,6 +121,19 @@ impl Edge {
         Self { site, clock, observer }
     }
 
+    /// What the client of a request for this room is told on its answer. `session`: cookies and token.
+    fn news<'n>(ctx: &'n Ctx, room: &'n SiteRoom, session: (&'n [String], Option<&'n str>)) -> ClientNews<'n> {
+        let cors = Cors { origin: ctx.origin.as_ref(), varies: !room.cors_origins.is_empty() };
+        ClientNews { cookies: session.0, token: session.1, cors, request_id: ctx.id() }
+    }
+
+    /// The session that a client has yet to be told of, as cookies and token.
+    fn news_of_session<'n>(&self, ctx: &'n Ctx, room: &SiteRoom) -> (Vec<String>, Option<&'n str>) {
+        let Some(minted) = ctx.admitted.as_ref().filter(|_| ctx.news) else { return (Vec::new(), None) };
+        let now_s = room.room.by_the_store((self.clock)()) / 1_000;
+        news::of_session(&ctx.site, room, minted, ctx.carrier, now_s)
+    }
+
     async fn respond(&self, session: &mut Session, answer: Answer) -> Result<bool> {
         answer.send(session).await?;
         Ok(true)
@@ -118,10 +141,7 @@ impl Edge {
 
     /// Refuses in the words of the client: a page for browsers, a problem document for programs.
     async fn refuse(&self, session: &mut Session, kind: ProblemKind, detail: Option<&str>) -> Result<bool> {
-        let answer = match request::wants_page(session.req_header()) {
-            true => Answer::page(kind.status(), kind.page()),
-            false => Answer::problem(kind, detail),
-        };
+        let answer = refusal(session, kind, detail);
         self.respond(session, answer).await
     }
 
@@ -131,6 +151,10 @@ impl Edge {
         session.set_write_timeout(Some(CLIENT_PAUSE));
         keep_alive(session, KEEP_ALIVE_S);
         ctx.peer = session.client_addr().and_then(|address| address.as_inet()).map(std::net::SocketAddr::ip);
+        if request::trusted(ctx.peer, &ctx.site.trusted_proxies) {
+            let theirs = session.req_header().headers.get(request::REQUEST_ID);
+            ctx.their_id = theirs.filter(|id| id.to_str().is_ok_and(|id| !id.is_empty())).cloned();
+        }
     }
 
     async fn events(&self, session: &mut Session, ctx: &mut Ctx, events: desk::Events) -> Result<bool> {
@@ -160,19 +184,19 @@ impl Edge {
         let site_room = &site.rooms[index];
         let now_ms = site_room.room.by_the_store(now_ms);
         let parts = session.req_header();
-        ctx.origin = request::allowed_origin(&parts.headers, &site_room.cors_origins).cloned();
-        if ctx.origin.is_some() && request::is_preflight(parts) {
-            let answer = desk::preflight(&parts.headers, ctx.origin.as_ref());
+        let cors = request::cors(&parts.headers, &site_room.cors_origins);
+        if cors.origin.is_some() && request::is_preflight(parts) {
+            let answer = desk::preflight(&parts.headers, cors);
             return self.respond(session, answer).await;
         }
+        ctx.origin = cors.origin.cloned();
         if kind != RouteKind::Protected {
             ctx.outcome = Outcome::Open;
             return Ok(false);
         }
         let shown = site_room.cookies.read(&parts.headers);
-        ctx.by_header = shown.by_header();
-        ctx.unknown = !shown.any();
         let verified = desk::verify(&site, site_room, &shown, now_ms);
+        ctx.carrier = desk::carrier(&site, site_room, &shown, &verified, request::wants_page(parts));
         let counter = Counter { room: &site_room.room, mint: &site.mint, now_ms };
         match counter.receive(kind, verified).await {
             Reception::Open => Ok(false),
@@ -188,7 +212,10 @@ impl Edge {
                 keep_alive(session, KEEP_WAITING_S);
                 self.respond(session, answer).await
             }
-            Reception::Broken => self.refuse(session, ProblemKind::Internal, None).await,
+            Reception::Broken => {
+                let answer = refusal(session, ProblemKind::Internal, None);
+                self.respond(session, answer.news(&Self::news(ctx, site_room, (&[], None)))).await
+            }
         }
     }
 }
@@ -210,6 +237,14 @@ fn hold(site_room: &SiteRoom, site: &Site, held: &Held, parts: &http::request::P
     match request::wants_page(parts) {
         true => waiting::page(site_room, &site.mint, held, &status, &parts.headers),
         false => waiting::too_early(site_room, &site.mint, held, &status, &parts.headers),
+    }
+}
+
+/// A refusal in the words of the client: a page for browsers, a problem document for programs.
+fn refusal(session: &Session, kind: ProblemKind, detail: Option<&str>) -> Answer {
+    match request::wants_page(session.req_header()) {
+        true => Answer::page(kind.status(), kind.page()),
+        false => Answer::problem(kind, detail),
     }
 }
 
@@ -235,10 +270,11 @@ impl ProxyHttp for Edge {
             peer: None,
             admitted: None,
             news: false,
-            by_header: false,
-            unknown: false,
+            carrier: Carrier::default(),
+            their_id: None,
             origin: None,
             tries: 0,
+            patience: None,
             tunnel: None,
         }
     }
@@ -293,7 +329,11 @@ impl ProxyHttp for Edge {
         let host = request::host(session.req_header()).unwrap_or_default();
         let room = ctx.room.and_then(|index| ctx.site.rooms.get(index));
         let peer = room.and_then(|room| room.upstreams.pick(host));
-        peer.map(Box::new).ok_or_else(|| Error::explain(ErrorType::HTTPStatus(503), "no upstream is well"))
+        let mut peer = peer.ok_or_else(|| Error::explain(ErrorType::HTTPStatus(503), "no upstream is well"))?;
+        if session.req_header().headers.contains_key(http::header::UPGRADE) {
+            ctx.patience = websocket::may_become_one(&mut peer);
+        }
+        Ok(Box::new(peer))
     }
 
     async fn upstream_request_filter(
@@ -302,11 +342,13 @@ impl ProxyHttp for Edge {
         upstream: &mut RequestHeader,
         ctx: &mut Ctx,
     ) -> Result<()> {
+        ctx.tunnel = ctx.patience.take().and_then(websocket::Beside::upgrading);
         let Some(room) = ctx.room.and_then(|index| ctx.site.rooms.get(index)) else { return Ok(()) };
         let client = ClientSide {
             address: ctx.peer,
             trusted: request::trusted(ctx.peer, &ctx.site.trusted_proxies),
             request_id: &ctx.request_id,
+            their_id: ctx.their_id.as_ref(),
             fixed_host: room.upstreams.fixed_host(),
             token: ctx.admitted.as_ref().map(|minted| minted.token.as_ref()),
         };
@@ -320,26 +362,39 @@ impl ProxyHttp for Edge {
             return Ok(());
         }
         let Some(room) = ctx.room.and_then(|index| ctx.site.rooms.get(index)) else { return Ok(()) };
-        let mut cookies = Vec::new();
+        let admitted = ctx.admitted.as_ref().map(|minted| minted.session);
         let ends = news::take_session_end(response);
-        let mut token = None;
-        if let Some(minted) = &ctx.admitted {
-            if ends {
-                room.room.end(minted.session.epoch, minted.session.vid, minted.session.seq);
-                cookies = vec![room.cookies.clear_token(), room.cookies.clear_ticket()];
-            } else if ctx.news && minted.session.seq > 0 {
-                let now_s = room.room.by_the_store((self.clock)()) / 1_000;
-                cookies = desk::news_by_cookie(&ctx.site, room, minted, ctx.by_header, now_s);
-                let browser = request::wants_page(session.req_header());
-                // A cookie is out of reach for scripts; its token must not lie in a header beside it.
-                token = (ctx.by_header || (ctx.unknown && !browser)).then_some(minted.token.as_ref());
+        match admitted {
+            Some(ended) if ends => {
+                room.room.end(ended.epoch, ended.vid, ended.seq);
+                let cookies = [room.cookies.clear_token(), room.cookies.clear_ticket()];
+                news::dress_response(response, &Self::news(ctx, room, (&cookies, None)))?;
             }
-            if upgraded && !ends {
-                ctx.tunnel = Some(websocket::Keeping::start(room.room.clone(), minted.session));
+            _ => {
+                let (cookies, token) = self.news_of_session(ctx, room);
+                news::dress_response(response, &Self::news(ctx, room, (&cookies, token)))?;
             }
         }
-        let news = ClientNews { token, cookies: &cookies, origin: ctx.origin.as_ref(), request_id: &ctx.request_id };
-        news::dress_response(response, &news)
+        if upgraded {
+            websocket::may_be_idle(session);
+            let now_s = room.room.by_the_store((self.clock)()) / 1_000;
+            let kept = admitted.filter(|_| !ends);
+            ctx.tunnel = kept.map(|session| websocket::Beside::open(room.room.clone(), session, now_s));
+        }
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        _body: &mut Option<bytes::Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut Ctx,
+    ) -> Result<Option<Duration>> {
+        if let Some(beside) = &ctx.tunnel {
+            beside.heard();
+        }
+        Ok(None)
     }
 
     fn fail_to_connect(
@@ -355,13 +410,23 @@ impl ProxyHttp for Edge {
         error
     }
 
-    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, _ctx: &mut Ctx) -> FailToProxy {
+    async fn fail_to_proxy(&self, session: &mut Session, error: &Error, ctx: &mut Ctx) -> FailToProxy {
         // An answer that has begun can't be answered again.
-        let Some(kind) = failure::kind_of(error).filter(|_| session.response_written().is_none()) else {
+        let kind = match connection::is_stopped() {
+            true => Some(ProblemKind::UpstreamTimeout),
+            false => failure::kind_of(error),
+        };
+        let Some(kind) = kind.filter(|_| session.response_written().is_none()) else {
             return FailToProxy { error_code: 0, can_reuse_downstream: false };
         };
         session.set_keepalive(None);
-        if let Err(error) = self.refuse(session, kind, None).await {
+        let mut answer = refusal(session, kind, None);
+        // Who was let in is told so here too, or the next try would take another's turn.
+        if let Some(room) = ctx.room.and_then(|index| ctx.site.rooms.get(index)) {
+            let (cookies, token) = self.news_of_session(ctx, room);
+            answer = answer.news(&Self::news(ctx, room, (&cookies, token)));
+        }
+        if let Err(error) = self.respond(session, answer).await {
             tracing::debug!(%error, "the client did not wait for the answer");
         }
         FailToProxy { error_code: kind.status(), can_reuse_downstream: false }

@@ -47,6 +47,8 @@ pub struct ShownSession {
     pub session: Session,
     /// The JWT.
     pub token: Arc<str>,
+    /// It came in the header, not in the cookie.
+    pub by_header: bool,
 }
 
 impl Mint {
@@ -115,11 +117,11 @@ impl Mint {
         if let Some(sealed) = shown.cookie_token
             && let Some((session, token)) = Session::open(&self.sealer, room, sealed, now_s)
         {
-            return Some(ShownSession { session, token: token.into() });
+            return Some(ShownSession { session, token: token.into(), by_header: false });
         }
         let token = shown.header_token?;
         let session = self.verify(room, token, now_s)?;
-        Some(ShownSession { session, token: token.into() })
+        Some(ShownSession { session, token: token.into(), by_header: true })
     }
 
     /// The ticket that a request shows; one in a header counts before one in a cookie.

@@ -9,7 +9,6 @@ use crate::classify::RouteKind;
 use crate::decide::{Decision, Door, Shown, decide};
 use crate::mint::{Mint, Minted, ShownSession};
 use crate::renewal::due_for;
-use crate::room::settings::PROVISIONAL;
 use crate::room::{Patience, Room, Unanswered};
 use crate::session::Session;
 use crate::store::{Begun, ClaimItem, Epoch, Standing, TouchItem, Verdict, Vid};
@@ -112,7 +111,15 @@ impl Counter<'_> {
     fn decide(&self, kind: RouteKind, shown: &Verified) -> Decision {
         let session = shown.session.as_ref().map(|shown| shown.session);
         let session = session.filter(|session| self.may_count(session));
-        decide(kind, Shown { session, ticket: shown.ticket }, &self.room.view(), self.door())
+        // Given up for good before it was put in line: as if it had never been (I8).
+        let ticket = shown.ticket.filter(|ticket| !(ticket.is_pre() && self.room.has_left(ticket.vid)));
+        decide(kind, Shown { session, ticket }, &self.room.view(), self.door())
+    }
+
+    /// Whether this session is one to be forwarded with, as far as this node knows.
+    #[must_use]
+    pub fn counts(&self, session: &Session) -> bool {
+        self.may_count(session) && self.room.view().honours(session)
     }
 
     /// Not what ended here; and where no other node remembers what ended before this one started, only
@@ -250,7 +257,7 @@ impl Counter<'_> {
         let settings = self.room.settings();
         let now_s = self.now_ms / 1_000;
         let epoch = self.room.view().epoch;
-        let lasts = if provisional { PROVISIONAL } else { settings.session_ttl };
+        let lasts = if provisional { settings.provisional() } else { settings.session_ttl };
         self.room.tell(epoch, Begun { vid, seq, began_ms, expires_ms: expires_at_ms });
         self.room.note_spent(epoch, seq);
         let session = Session {
@@ -286,7 +293,7 @@ impl Counter<'_> {
 
     /// Forwards with the session shown, renewed where due; a session that the store says is over is none.
     async fn keep_alive(&self, mut shown: Verified, patience: Patience) -> Reception {
-        let Some(ShownSession { session, token }) = shown.session.take() else { return self.first_sight() };
+        let Some(ShownSession { session, token, .. }) = shown.session.take() else { return self.first_sight() };
         self.room.vouch_for(&session);
         let as_it_is = |session, token| Reception::Admitted { minted: Minted { session, token }, news: false };
         let settings = self.room.settings().clone();

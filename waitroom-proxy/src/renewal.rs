@@ -60,5 +60,12 @@ mod tests {
         assert_eq!(due_for(&session(100, 115, true), &settings(false), 110), Some(Duration::from_secs(590)));
         assert_eq!(due_for(&session(100, 700, false), &settings(false), 600), None);
         assert_eq!(due_for(&session(100, 115, true), &settings(true), 110), Some(Duration::from_secs(600)));
+        // Where every session is shorter than a provisional one, that one is as short.
+        let short = RoomSettings { session_ttl: Duration::from_secs(4), ..settings(true) };
+        assert_eq!(short.provisional(), Duration::from_secs(4));
+        assert_eq!(due_for(&session(100, 104, true), &short, 101), Some(Duration::from_secs(4)));
+        let bounded = RoomSettings { session_max: Duration::from_secs(6), ..settings(true) };
+        assert_eq!(bounded.provisional(), Duration::from_secs(6));
+        assert_eq!(settings(true).provisional(), Duration::from_secs(15));
     }
 }

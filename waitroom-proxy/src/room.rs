@@ -21,6 +21,7 @@ mod beats;
 mod horizon;
 mod keeper;
 mod patience;
+mod left;
 mod reaper;
 mod servers;
 pub mod settings;
@@ -30,6 +31,7 @@ mod vouch;
 pub use batcher::Unanswered;
 use batcher::{BatchQueue, Batcher, batcher};
 use beats::Beats;
+use left::Left;
 pub use patience::Patience;
 use settings::{LONGEST_POLL, RoomSettings};
 use spent::Spent;
@@ -95,6 +97,8 @@ pub struct Room {
     leaving: std::sync::Mutex<HashSet<Vid>>,
     /// Sessions that the store is told of again after a loss.
     vouched: Vouched,
+    /// Who gave up at this node before joining.
+    left: Left,
     /// Turns taken up at this node and not yet remembered with a snapshot.
     spent_here: Spent,
     /// Wakes the keeper: somebody joined, or an operator wants something now.
@@ -177,6 +181,7 @@ impl Room {
             ended_here: RwLock::new(HashSet::new()),
             leaving: std::sync::Mutex::default(),
             vouched,
+            left: Left::default(),
             spent_here: Spent::default(),
             nudge: Notify::new(),
             look_wanted: AtomicBool::new(false),
@@ -334,6 +339,26 @@ impl Room {
     #[must_use]
     pub fn ended_here(&self, epoch: Epoch, seq: u64) -> bool {
         self.ended_here.read().unwrap_or_else(PoisonError::into_inner).contains(&(epoch, seq))
+    }
+
+    /// Whether what had this number is over for good, as far as this node knows.
+    #[must_use]
+    pub fn is_over(&self, epoch: Epoch, seq: u64) -> bool {
+        let view = self.view();
+        (epoch == view.epoch && view.has_ended(seq)) || self.ended_here(epoch, seq)
+    }
+
+    /// Gives up whatever a visitor has who shows a ticket without a number: it may have joined since. `until_ms`:
+    /// when that ticket is too old for joining; until then it counts for nothing here.
+    pub fn leave(&self, vid: Vid, until_ms: u64, now_ms: u64) {
+        self.left.note(vid, until_ms, now_ms);
+        self.end(self.view().epoch, vid, 0);
+    }
+
+    /// Whether this visitor has given up a ticket without a number, at this node.
+    #[must_use]
+    pub fn has_left(&self, vid: Vid) -> bool {
+        self.left.contains(vid)
     }
 
     /// Numbers of this epoch that this node has ended and no snapshot shows yet.

@@ -50,6 +50,12 @@ impl Ticket {
         self.seq == 0
     }
 
+    /// When a ticket without a number is too old, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn good_until_ms(&self) -> u64 {
+        self.arrived_ms.saturating_add(u64::try_from(PRE_TICKET_AGE.as_millis()).unwrap_or(u64::MAX))
+    }
+
     /// The sealed text.
     #[must_use]
     pub fn seal(&self, sealer: &Sealer, room: &str) -> String {

@@ -38,6 +38,7 @@ pub fn diff(old: &Config, new: &Config, source: &str) -> Result<Changes, Vec<Pro
         ("server.admin_listen", old.server.admin_listen != new.server.admin_listen),
         ("server.max_connections", old.server.max_connections != new.server.max_connections),
         ("store.url", old.store.url != new.store.url),
+        ("store.min_acks", old.store.min_acks != new.store.min_acks),
     ];
     let refused: Vec<Problem> = needs_restart
         .iter()

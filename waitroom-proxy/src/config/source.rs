@@ -175,11 +175,25 @@ fn origin_document(url: &str, rate_per_s: f64, schema: &Value) -> Result<(Docume
     if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err(flag("--origin", format!("{url:?} must be a URL like \"http://127.0.0.1:3000\"")));
     }
+    let mut room = json!({ "name": "default", "upstreams": [url], "rate_per_s": rate_per_s });
+    if let Some(host) = host_of(url) {
+        room["upstream_host"] = host.into();
+    }
     let mut document = Document::empty("flags");
-    document.put(
-        "rooms",
-        json!([{ "name": "default", "upstreams": [url], "rate_per_s": rate_per_s }]),
-        "flag --origin",
-    );
+    document.put("rooms", json!([room]), "flag --origin");
     Ok((document, Vec::new()))
+}
+
+/// The `Host` that a site of this URL wants to hear: its name, since it may be one of many at its address. `None`: an
+/// address or this machine, where the visitor's own says more.
+fn host_of(url: &str) -> Option<String> {
+    // What is no URL is told where upstreams are checked.
+    let url: http::Uri = url.parse().ok()?;
+    let host = url.host()?.to_ascii_lowercase();
+    let is_name = host != "localhost" && !host.starts_with('[') && host.parse::<std::net::IpAddr>().is_err();
+    let usual = if url.scheme_str() == Some("https") { 443 } else { 80 };
+    is_name.then(|| match url.port_u16() {
+        Some(port) if port != usual => format!("{host}:{port}"),
+        _ => host,
+    })
 }

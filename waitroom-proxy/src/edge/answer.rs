@@ -13,7 +13,10 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::date::get_cached_date;
 use pingora::proxy::Session;
 
+use super::news::ClientNews;
 use super::problem::ProblemKind;
+use super::request::{Cors, REQUEST_ID};
+use crate::credentials::TOKEN_HEADER;
 
 /// Fields that scripts on other origins may read.
 pub const EXPOSED: &str = "X-QUEUE-TICKET, X-QUEUE-TOKEN, Retry-After";
@@ -111,14 +114,37 @@ impl Answer {
         self.text(SET_COOKIE, cookie)
     }
 
-    /// Readable for a front end on another origin.
+    /// Readable for a front end on another origin that is allowed.
     #[must_use]
-    pub fn cors(self, origin: Option<&HeaderValue>) -> Self {
-        let Some(origin) = origin else { return self };
-        self.field(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())
-            .field(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"))
-            .field(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED))
-            .field(VARY, HeaderValue::from_static("Origin"))
+    pub fn cors(self, cors: Cors<'_>) -> Self {
+        let mut answer = match cors.origin {
+            Some(origin) => self
+                .field(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone())
+                .field(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"))
+                .field(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED)),
+            None => self,
+        };
+        if !cors.varies {
+            return answer;
+        }
+        let Some((_, vary)) = answer.fields.iter_mut().find(|(name, _)| *name == VARY) else {
+            return answer.field(VARY, HeaderValue::from_static("Origin"));
+        };
+        let more = HeaderValue::from_bytes(&[vary.as_bytes(), b", Origin"].concat());
+        // Two values of a field put together are one.
+        *vary = more.unwrap_or(HeaderValue::from_static("*"));
+        answer
+    }
+
+    /// With news for the client.
+    #[must_use]
+    pub fn news(self, news: &ClientNews<'_>) -> Self {
+        let answer = news.cookies.iter().fold(self.cors(news.cors), |answer, cookie| answer.cookie(cookie));
+        let answer = match news.token {
+            Some(token) => answer.text(TOKEN_HEADER, token),
+            None => answer,
+        };
+        answer.text(REQUEST_ID, news.request_id)
     }
 
     /// Without a field.

@@ -6,8 +6,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::Context;
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use tokio::time::Instant;
@@ -33,6 +35,10 @@ struct Shared {
     phase: AtomicU8,
     /// How long it is kept unused, in milliseconds.
     keep_ms: AtomicU64,
+    /// Whether reading may be stopped from outside, or has been.
+    stop: AtomicU8,
+    /// Of whoever reads while it may be.
+    reader: AtomicWaker,
     shutdown: ShutdownWatch,
 }
 
@@ -43,12 +49,20 @@ const HEAD: u8 = 2;
 /// The head is whole.
 const REQUEST: u8 = 3;
 
+/// Nobody stops it.
+const GOES_ON: u8 = 0;
+/// Somebody may.
+const MAY_STOP: u8 = 1;
+/// Somebody has.
+const STOPPED: u8 = 2;
+
 impl Connection {
     /// A connection with a head to be read.
     #[must_use]
     pub fn new(shutdown: &ShutdownWatch) -> Self {
         let (phase, keep_ms) = (AtomicU8::new(HEAD), AtomicU64::new(0));
-        Self(Arc::new(Shared { phase, keep_ms, shutdown: shutdown.clone() }))
+        let (stop, reader) = (AtomicU8::new(GOES_ON), AtomicWaker::new());
+        Self(Arc::new(Shared { phase, keep_ms, stop, reader, shutdown: shutdown.clone() }))
     }
 
     /// Serves it: whatever runs inside can reach the connection.
@@ -67,6 +81,28 @@ impl Connection {
     #[must_use]
     pub fn kept_for(&self) -> Duration {
         Duration::from_millis(self.0.keep_ms.load(Ordering::Relaxed))
+    }
+
+    /// From now on [`Connection::stop`] can be called for the current request.
+    pub fn may_stop(&self) {
+        self.0.stop.store(MAY_STOP, Ordering::Release);
+    }
+
+    /// Ends the current request as if the client could not be read any more: Pingora takes no other word for it.
+    pub fn stop(&self) {
+        let may = self.0.stop.compare_exchange(MAY_STOP, STOPPED, Ordering::AcqRel, Ordering::Relaxed);
+        if may.is_ok() {
+            self.0.reader.wake();
+        }
+    }
+
+    /// Whether reading has been stopped; if it still may be, `cx` is woken then.
+    fn poll_stop(&self, cx: &Context<'_>) -> bool {
+        if self.0.stop.load(Ordering::Acquire) == GOES_ON {
+            return false;
+        }
+        self.0.reader.register(cx.waker());
+        self.0.stop.load(Ordering::Acquire) == STOPPED
     }
 
     /// Resolves when the process begins to end.
@@ -98,7 +134,16 @@ pub fn head_is_whole() {
 
 /// The current request is answered.
 pub fn request_is_over() {
-    with_current(|connection| connection.set(BETWEEN));
+    with_current(|connection| {
+        connection.set(BETWEEN);
+        connection.0.stop.store(GOES_ON, Ordering::Release);
+    });
+}
+
+/// Whether the current request was ended by [`Connection::stop`].
+#[must_use]
+pub fn is_stopped() -> bool {
+    CURRENT.try_with(|connection| connection.0.stop.load(Ordering::Acquire) == STOPPED).unwrap_or(false)
 }
 
 /// After the current request the connection is kept unused for this long.

@@ -8,17 +8,21 @@ use http::{Method, request::Parts};
 
 use super::answer::Answer;
 use super::mint::Minted;
+use super::news::Carrier;
 use super::problem::ProblemKind;
-use super::reception::Verified;
+use super::reception::{Counter, Verified};
+use super::request::Cors;
 use super::site::{Site, SiteRoom};
 use super::{Outcome, request};
 use crate::credentials::Credentials;
 use crate::room::StreamPlace;
 
 mod poll;
+mod which;
 
 pub use poll::Polled;
 use poll::{poll, status, status_now};
+use which::{Which, opens, which};
 
 const STATUS: &str = "/queue/status";
 const EVENTS: &str = "/queue/events";
@@ -43,7 +47,7 @@ pub async fn reserved(site: &Site, parts: &Parts, now_ms: u64) -> Option<Answere
     match parts.uri.path() {
         STATUS => Some(status(site, parts, now_ms).await),
         LEAVE => Some(leave(site, parts, now_ms)),
-        JWKS => Some(own(jwks(site, parts))),
+        JWKS => Some(jwks(site, parts)),
         _ => None,
     }
 }
@@ -63,7 +67,7 @@ pub enum AtOnce {
 pub fn at_once(site: &Site, parts: &Parts, now_ms: u64) -> AtOnce {
     match parts.uri.path() {
         STATUS => status_now(site, parts, now_ms).map_or(AtOnce::Ask, AtOnce::Answered),
-        JWKS => AtOnce::Answered(own(jwks(site, parts))),
+        JWKS => AtOnce::Answered(jwks(site, parts)),
         _ => AtOnce::NotHere,
     }
 }
@@ -97,96 +101,97 @@ pub fn verify(site: &Site, site_room: &SiteRoom, shown: &Credentials<'_>, now_ms
     }
     let name = site_room.room.name().as_str();
     let max_age = site_room.room.settings().ticket_max_age;
-    Verified {
-        session: site.mint.session(name, shown, now_ms / 1_000),
-        ticket: site.mint.ticket(name, shown, now_ms, max_age),
+    let counter = Counter { room: &site_room.room, mint: &site.mint, now_ms };
+    let mut session = site.mint.session(name, shown, now_ms / 1_000);
+    // A cookie of a session that is over must not hide another one in the header.
+    if shown.header_token.is_some()
+        && session.as_ref().is_some_and(|cookie| !cookie.by_header && !counter.counts(&cookie.session))
+    {
+        let header = Credentials { cookie_token: None, ..*shown };
+        let other = site.mint.session(name, &header, now_ms / 1_000);
+        session = other.filter(|header| counter.counts(&header.session)).or(session);
     }
+    Verified { session, ticket: site.mint.ticket(name, shown, now_ms, max_age) }
 }
 
-/// Cookies that tell a client of its session; none for those who carry it in headers.
+/// How the client that shows this is told of a session.
 #[must_use]
-pub fn news_by_cookie(site: &Site, room: &SiteRoom, minted: &Minted, by_header: bool, now_s: u64) -> Vec<String> {
-    if by_header {
-        return Vec::new();
-    }
+pub fn carrier(
+    site: &Site,
+    site_room: &SiteRoom,
+    shown: &Credentials<'_>,
+    verified: &Verified,
+    browser: bool,
+) -> Carrier {
+    let counter = Counter { room: &site_room.room, mint: &site.mint, now_ms: 0 };
+    let session = verified.session.as_ref().filter(|shown| counter.counts(&shown.session));
+    let proved = match (session, verified.ticket) {
+        (Some(session), _) => Some(session.by_header),
+        // The one in the header counts first, if it is one.
+        (None, Some(_)) if shown.cookie_ticket.is_none() => Some(true),
+        (None, Some(_)) => Some(opens(site, site_room, shown.header_ticket)),
+        (None, None) => None,
+    };
+    Carrier::of(shown, proved, browser)
+}
+
+/// Cookies that tell a client of its session.
+#[must_use]
+pub fn news_by_cookie(site: &Site, room: &SiteRoom, minted: &Minted, now_s: u64) -> Vec<String> {
     let name = room.room.name().as_str();
     let sealed = minted.session.seal(site.mint.sealer(), name, &minted.token);
     let age_s = minted.session.expires_s.saturating_sub(now_s);
-    // The ticket is spent: whoever comes back after the session begins anew.
-    vec![room.cookies.set_token(&sealed, age_s), room.cookies.clear_ticket()]
+    let token = room.cookies.set_token(&sealed, age_s);
+    match minted.session.seq {
+        // Let through while the store is away: the place in line is all that is left when it comes back.
+        0 => vec![token],
+        // The ticket is spent: whoever comes back after the session begins anew.
+        _ => vec![token, room.cookies.clear_ticket()],
+    }
 }
 
 /// Answers a preflight of an allowed origin.
 #[must_use]
-pub fn preflight(headers: &HeaderMap, origin: Option<&HeaderValue>) -> Answer {
+pub fn preflight(headers: &HeaderMap, cors: Cors<'_>) -> Answer {
     let copy = |answer: Answer, from, to| match headers.get(from) {
         Some(value) => answer.field(to, HeaderValue::clone(value)),
         None => answer,
     };
-    let answer = Answer::new(204, "").cors(origin);
+    let answer = Answer::new(204, "").cors(cors);
     let answer = copy(answer, ACCESS_CONTROL_REQUEST_METHOD, ACCESS_CONTROL_ALLOW_METHODS);
     let answer = copy(answer, ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_ALLOW_HEADERS);
     answer.field(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"))
-}
-
-/// Which room a status or leave request is about.
-enum Which {
-    One(usize),
-    /// Named, but not there (any more).
-    Gone(String),
-    Ambiguous,
-    BadName,
-}
-
-fn which(site: &Site, parts: &Parts) -> Which {
-    if let Some(name) = request::query(parts, "room") {
-        return match (site.room(name), crate::store::RoomName::new(name)) {
-            (Some(index), _) => Which::One(index),
-            (None, Some(name)) => Which::Gone(name.to_string()),
-            (None, None) => Which::BadName,
-        };
-    }
-    if let Some(index) = request::host(parts).and_then(|host| site.only_room_of(host)) {
-        return Which::One(index);
-    }
-    let mut shown = site.rooms.iter().enumerate().filter(|(_, room)| {
-        let shown = room.cookies.read(&parts.headers);
-        // A header names no room, so only one that opens for a room speaks for it.
-        shown.cookie_ticket.is_some()
-            || shown.cookie_token.is_some()
-            || (shown.by_header() && opens(site, room, &shown))
-    });
-    match (shown.next(), shown.next()) {
-        (Some((index, _)), None) => Which::One(index),
-        _ => Which::Ambiguous,
-    }
-}
-
-fn opens(site: &Site, room: &SiteRoom, shown: &Credentials<'_>) -> bool {
-    use crate::seal::Purpose;
-    let name = room.room.name().as_str();
-    shown.header_ticket.is_some_and(|sealed| site.mint.sealer().open(Purpose::Ticket, name, sealed).is_some())
 }
 
 /// The room that a request for its status is about, or the answer that there is none.
 fn room_of(site: &Site, parts: &Parts, now_ms: u64) -> Result<usize, Answered> {
     match which(site, parts) {
         Which::One(index) => Ok(index),
-        Which::Gone(name) => Err(own(gone(&name, now_ms))),
-        Which::Ambiguous => Err(own(Answer::problem(ProblemKind::RoomAmbiguous, None))),
-        Which::BadName => Err(own(Answer::problem(ProblemKind::BadRequest, Some("this is not a room's name")))),
+        Which::Gone(name) => Err(own(gone(&name, now_ms).cors(cors_of_any(site, parts)))),
+        Which::Ambiguous => Err(own(Answer::problem(ProblemKind::RoomAmbiguous, None).cors(cors_of_any(site, parts)))),
+        Which::BadName => Err(own(bad_name().cors(cors_of_any(site, parts)))),
     }
 }
 
-fn own_preflight(site: &Site, parts: &Parts) -> Option<Answered> {
-    request::is_preflight(parts).then(|| {
-        let origin = site.rooms.iter().find_map(|room| request::allowed_origin(&parts.headers, &room.cors_origins));
-        own(preflight(&parts.headers, origin))
-    })
+fn bad_name() -> Answer {
+    Answer::problem(ProblemKind::BadRequest, Some("this is not a room's name"))
 }
 
-fn only(methods: &'static str) -> Answered {
-    own(Answer::problem(ProblemKind::MethodNotAllowed, None).field(ALLOW, HeaderValue::from_static(methods)))
+/// Where an answer is about no room, a front end of any of them may read it.
+fn cors_of_any<'p>(site: &Site, parts: &'p Parts) -> Cors<'p> {
+    site.rooms
+        .iter()
+        .map(|room| request::cors(&parts.headers, &room.cors_origins))
+        .fold(Cors::default(), |all, one| Cors { origin: all.origin.or(one.origin), varies: all.varies || one.varies })
+}
+
+fn own_preflight(site: &Site, parts: &Parts) -> Option<Answered> {
+    request::is_preflight(parts).then(|| own(preflight(&parts.headers, cors_of_any(site, parts))))
+}
+
+fn only(site: &Site, parts: &Parts, methods: &'static str) -> Answered {
+    let answer = Answer::problem(ProblemKind::MethodNotAllowed, None).field(ALLOW, HeaderValue::from_static(methods));
+    own(answer.cors(cors_of_any(site, parts)))
 }
 
 /// What a request for the event stream gets.
@@ -213,7 +218,7 @@ pub async fn events(site: &Site, parts: &Parts, now_ms: u64) -> Option<Events> {
         return Some(Events::Answered(answered));
     }
     if parts.method != Method::GET {
-        return Some(Events::Answered(only("GET")));
+        return Some(Events::Answered(only(site, parts, "GET")));
     }
     let index = match room_of(site, parts, now_ms) {
         Ok(index) => index,
@@ -223,8 +228,8 @@ pub async fn events(site: &Site, parts: &Parts, now_ms: u64) -> Option<Events> {
     let answered = |answer| Some(Events::Answered(Answered { room: Some(index), outcome: Outcome::Stream, answer }));
     // Asked before the poll: who is turned away polls, and finds everything as it was.
     let Some(place) = site_room.room.stream() else {
-        let origin = request::allowed_origin(&parts.headers, &site_room.cors_origins);
-        return answered(Answer::problem(ProblemKind::TooMany, Some("too many event streams: poll")).cors(origin));
+        let cors = request::cors(&parts.headers, &site_room.cors_origins);
+        return answered(Answer::problem(ProblemKind::TooMany, Some("too many event streams: poll")).cors(cors));
     };
     match poll(site, site_room, parts, now_ms).await {
         Ok(polled) => Some(Events::Open { room: index, polled: Box::new(polled), place }),
@@ -238,14 +243,20 @@ fn gone(name: &str, now_ms: u64) -> Answer {
 }
 
 fn leave(site: &Site, parts: &Parts, now_ms: u64) -> Answered {
+    if let Some(answered) = own_preflight(site, parts) {
+        return answered;
+    }
     if parts.method != Method::POST {
-        return own(Answer::problem(ProblemKind::MethodNotAllowed, None).field(ALLOW, HeaderValue::from_static("POST")));
+        return only(site, parts, "POST");
     }
     let index = match which(site, parts) {
         Which::One(index) => index,
-        Which::Gone(_) => return own(Answer::new(204, "")),
-        Which::Ambiguous => return own(Answer::problem(ProblemKind::RoomAmbiguous, None)),
-        Which::BadName => return own(Answer::problem(ProblemKind::BadRequest, Some("this is not a room's name"))),
+        // There is nothing left to give up.
+        Which::Gone(_) => return own(Answer::new(204, "").cors(cors_of_any(site, parts))),
+        Which::Ambiguous | Which::BadName => match room_of(site, parts, now_ms) {
+            Ok(index) => index,
+            Err(answered) => return answered,
+        },
     };
     let site_room = &site.rooms[index];
     let now_ms = site_room.room.by_the_store(now_ms);
@@ -254,8 +265,7 @@ fn leave(site: &Site, parts: &Parts, now_ms: u64) -> Answered {
         site_room.room.end(shown.session.epoch, shown.session.vid, shown.session.seq);
     }
     match verified.ticket {
-        // It may have joined since: whatever this visitor has now.
-        Some(ticket) if ticket.is_pre() => site_room.room.end(site_room.room.view().epoch, ticket.vid, 0),
+        Some(ticket) if ticket.is_pre() => site_room.room.leave(ticket.vid, ticket.good_until_ms(), now_ms),
         Some(ticket) => site_room.room.end(ticket.epoch, ticket.vid, ticket.seq),
         None => {}
     }
@@ -274,14 +284,20 @@ fn leave(site: &Site, parts: &Parts, now_ms: u64) -> Answered {
     let answer = answer
         .cookie(&site_room.cookies.clear_ticket())
         .cookie(&site_room.cookies.clear_token())
-        .cors(request::allowed_origin(&parts.headers, &site_room.cors_origins));
+        .cors(request::cors(&parts.headers, &site_room.cors_origins));
     Answered { room: Some(index), outcome: Outcome::Own, answer }
 }
 
-fn jwks(site: &Site, parts: &Parts) -> Answer {
+fn jwks(site: &Site, parts: &Parts) -> Answered {
+    if let Some(answered) = own_preflight(site, parts) {
+        return answered;
+    }
     match parts.method {
-        Method::GET | Method::HEAD => Answer::json(200, site.jwks.clone()).cacheable(JWKS_AGE_S),
-        _ => Answer::problem(ProblemKind::MethodNotAllowed, None).field(ALLOW, HeaderValue::from_static("GET, HEAD")),
+        Method::GET | Method::HEAD => {
+            let keys = Answer::json(200, site.jwks.clone()).cacheable(JWKS_AGE_S);
+            own(keys.cors(cors_of_any(site, parts)))
+        }
+        _ => only(site, parts, "GET, HEAD"),
     }
 }
 

@@ -1,7 +1,8 @@
 //! The event stream: tells a waiting visitor of every change, until it is their turn.
 //!
 //! A stream costs a connection, a poll does not: so streams are capped, and pages poll. The stream itself never
-//! claims a turn, because a running answer can set no cookie: it says `admitted`, and the next poll takes it up.
+//! claims a turn, because a running answer can set no cookie: it says `admitted`, and the next poll takes it up. Until
+//! when that may be done the store does not say to those who do not claim, so the event has no `expires_at_ms`.
 
 use std::sync::Arc;
 use std::time::Duration;

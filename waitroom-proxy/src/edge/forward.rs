@@ -6,14 +6,14 @@ use http::header::{COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, InvalidHead
 use http::request::Parts;
 use pingora::http::RequestHeader;
 
-use super::request::{self, RequestId};
+use super::request::{self, REQUEST_ID, RequestId};
 use crate::credentials::{self, TOKEN_HEADER};
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Fields that a request may get here.
 const MOST_ADDED: usize = 7;
@@ -27,6 +27,8 @@ pub struct ClientSide<'c> {
     pub trusted: bool,
     /// Id of the request.
     pub request_id: &'c RequestId,
+    /// The id that a trusted proxy gave it, which then counts.
+    pub their_id: Option<&'c HeaderValue>,
     /// `Host` for the upstream, when it is not the visitor's.
     pub fixed_host: Option<&'c str>,
     /// The queue token, on protected paths.
@@ -73,9 +75,11 @@ pub fn dress_request(upstream: &mut Parts, client: &ClientSide<'_>) -> Result<()
         headers.insert(FORWARDED_HOST, host);
     }
     let id = client.request_id.as_str();
-    headers.insert(REQUEST_ID, before.request_id.map_or_else(|| HeaderValue::from_str(id), Ok)?);
-    if !headers.contains_key(TRACEPARENT) {
+    headers.insert(REQUEST_ID, client.their_id.map_or_else(|| HeaderValue::from_str(id), |id| Ok(id.clone()))?);
+    if !continues_a_trace(headers) {
         headers.insert(TRACEPARENT, traceparent(id)?);
+        // It belongs to a trace that does not go on here.
+        headers.remove(TRACESTATE);
     }
     if let Some(host) = client.fixed_host {
         headers.insert(HOST, HeaderValue::from_str(host)?);
@@ -115,6 +119,24 @@ fn digits(octet: u8, text: &mut Vec<u8>) {
     text.push(b'0' + octet % 10);
 }
 
+/// Whether there is one `traceparent`, and it is one (W3C Trace Context, sections 3.2.2 and 4.3): anybody may send it,
+/// and what is none would end in the logs of everybody behind us.
+fn continues_a_trace(headers: &HeaderMap) -> bool {
+    let mut all = headers.get_all(TRACEPARENT).iter();
+    let (Some(only), None) = (all.next(), all.next()) else { return false };
+    let mut parts = only.as_bytes().splitn(5, |byte| *byte == b'-');
+    let mut hex = |digits: usize| {
+        let good = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+        parts.next().filter(|part| part.len() == digits && part.iter().all(good))
+    };
+    let is_some = |part: &[u8]| part.iter().any(|byte| *byte != b'0');
+    let (Some(version), Some(trace), Some(parent), Some(_flags)) = (hex(2), hex(32), hex(16), hex(2)) else {
+        return false;
+    };
+    // Later versions may say more, and are read as far as they are known.
+    version != b"ff" && is_some(trace) && is_some(parent) && (version != b"00" || parts.next().is_none())
+}
+
 /// Version 00, our request's id as the trace, its first half as the parent, not sampled (W3C Trace Context,
 /// section 3.2).
 fn traceparent(id: &str) -> Result<HeaderValue, InvalidHeaderValue> {
@@ -128,7 +150,6 @@ struct Believed {
     chain: Option<String>,
     proto: Option<HeaderValue>,
     host: Option<HeaderValue>,
-    request_id: Option<HeaderValue>,
 }
 
 impl Believed {
@@ -142,7 +163,6 @@ impl Believed {
             chain: (!chain.is_empty()).then(|| chain.join(", ")),
             proto: one(&FORWARDED_PROTO),
             host: one(&FORWARDED_HOST),
-            request_id: one(&REQUEST_ID),
         }
     }
 }
@@ -162,7 +182,10 @@ mod tests {
     fn dress(request: &mut Parts, address: &str, trusted: bool) {
         let request_id = RequestId::new(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
         let address = address.parse().ok();
-        let client = ClientSide { address, trusted, request_id: &request_id, fixed_host: None, token: Some("jwt") };
+        let theirs = HeaderValue::from_static("theirs");
+        let their_id = trusted.then_some(&theirs);
+        let request_id = &request_id;
+        let client = ClientSide { address, trusted, request_id, their_id, fixed_host: None, token: Some("jwt") };
         dress_request(request, &client).unwrap();
     }
 
@@ -222,12 +245,43 @@ mod tests {
         dress(&mut new, "203.0.113.7", false);
         assert_eq!(new.headers["x-request-id"], "0123456789abcdef0123456789abcdef");
         assert_eq!(new.headers["traceparent"], "00-0123456789abcdef0123456789abcdef-0123456789abcdef-00");
-        let mut old = request(&[("traceparent", "theirs"), ("x-request-id", "theirs")]);
+        let theirs = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let mut old = request(&[("traceparent", theirs), ("tracestate", "a=b"), ("x-request-id", "theirs")]);
         dress(&mut old, "203.0.113.7", true);
-        assert_eq!(
-            (&old.headers["traceparent"], &old.headers["x-request-id"]),
-            (&"theirs".parse().unwrap(), &"theirs".parse().unwrap())
-        );
+        assert_eq!(old.headers["traceparent"], theirs);
+        assert_eq!(old.headers["x-request-id"], "theirs");
+        assert_eq!(old.headers["tracestate"], "a=b");
+    }
+
+    #[test]
+    fn refused_traces_that_are_none() {
+        let (trace, parent) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        let later = format!("01-{trace}-{parent}-01-more");
+        for good in [later.as_str(), &format!("00-{trace}-{parent}-00")] {
+            let mut upstream = request(&[]);
+            upstream.headers.insert("traceparent", good.parse().unwrap());
+            dress(&mut upstream, "203.0.113.7", false);
+            assert_eq!(upstream.headers["traceparent"], good);
+        }
+        for bad in [
+            "theirs",
+            "",
+            &format!("ff-{trace}-{parent}-00"),
+            &format!("00-{trace}-{parent}-00-more"),
+            &format!("00-{trace}-{parent}"),
+            &format!("00-{}-{parent}-00", "0".repeat(32)),
+            &format!("00-{trace}-{}-00", "0".repeat(16)),
+            &format!("00-{}-{parent}-00", trace.to_uppercase()),
+        ] {
+            let mut upstream = request(&[("tracestate", "a=b")]);
+            upstream.headers.insert("traceparent", bad.parse().unwrap());
+            dress(&mut upstream, "203.0.113.7", false);
+            assert!(upstream.headers["traceparent"].to_str().unwrap().starts_with("00-0123456789abcdef"), "{bad}");
+            assert!(!upstream.headers.contains_key("tracestate"), "{bad}");
+        }
+        let mut twice = request(&[("traceparent", "a"), ("traceparent", "b")]);
+        dress(&mut twice, "203.0.113.7", false);
+        assert_eq!(twice.headers.get_all("traceparent").iter().count(), 1);
     }
 
     #[test]

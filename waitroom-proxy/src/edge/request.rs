@@ -10,6 +10,9 @@ use ipnet::IpNet;
 
 use crate::page::{Encoding, Lang};
 
+/// By which a request is known in everybody's logs.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// Whether this is a browser that wants a page.
 #[must_use]
 pub fn wants_page(parts: &Parts) -> bool {
@@ -50,14 +53,23 @@ pub fn host(parts: &Parts) -> Option<&str> {
     text(&parts.headers, &HOST).or_else(|| parts.uri.authority().map(http::uri::Authority::as_str))
 }
 
-/// The origin of a front end that the room allows.
+/// What the origins that are allowed mean for an answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cors<'h> {
+    /// The origin of a front end that may read it.
+    pub origin: Option<&'h HeaderValue>,
+    /// Another origin would get other fields, so caches must keep them apart.
+    pub varies: bool,
+}
+
+/// What a room's `cors_origins` mean for the answer to a request.
 #[must_use]
-pub fn allowed_origin<'h>(headers: &'h HeaderMap, allowed: &[String]) -> Option<&'h HeaderValue> {
+pub fn cors<'h>(headers: &'h HeaderMap, allowed: &[String]) -> Cors<'h> {
     if allowed.is_empty() {
-        return None;
+        return Cors::default();
     }
-    let origin = headers.get(ORIGIN)?;
-    allowed.iter().any(|one| one.as_bytes() == origin.as_bytes()).then_some(origin)
+    let is_allowed = |origin: &&HeaderValue| allowed.iter().any(|one| one.as_bytes() == origin.as_bytes());
+    Cors { origin: headers.get(ORIGIN).filter(is_allowed), varies: true }
 }
 
 /// Whether this is a CORS preflight.

@@ -9,7 +9,7 @@ use super::problem::ProblemKind;
 use super::reception::{Held, told};
 use super::request;
 use super::site::SiteRoom;
-use crate::credentials::TICKET_HEADER;
+use crate::credentials::{TICKET_HEADER, TOKEN_HEADER};
 use crate::status::{State, Status};
 use crate::ticket::PRE_TICKET_AGE;
 
@@ -59,12 +59,17 @@ pub fn page(site_room: &SiteRoom, mint: &Mint, held: &Held, status: &Status, hea
         .field(ROBOTS, HeaderValue::from_static("noindex"))
         .field(REFERRER, HeaderValue::from_static("same-origin"))
         .field(SNIFF, HeaderValue::from_static("nosniff"))
-        .field(CSP, site_room.csp.clone());
+        .field(CSP, site_room.csp.clone())
+        .cors(request::cors(headers, &site_room.cors_origins));
     let answer = match encoding.content_encoding() {
         Some(coding) => answer.field(CONTENT_ENCODING, HeaderValue::from_static(coding)),
         None => answer,
     };
-    // A browser that does not wait for the page's script still learns when to come back.
+    // A client that says it wants pages and carries its ticket in a header.
+    let answer = match held.news && (headers.contains_key(TICKET_HEADER) || headers.contains_key(TOKEN_HEADER)) {
+        true => answer.text(TICKET_HEADER, &held.ticket.seal(mint.sealer(), site_room.room.name().as_str())),
+        false => answer,
+    };
     with_ticket(answer, site_room, mint, held)
 }
 
@@ -85,7 +90,7 @@ pub fn too_early(site_room: &SiteRoom, mint: &Mint, held: &Held, status: &Status
     let answer = Answer::problem_body(ProblemKind::Waiting.status(), body)
         .text(RETRY_AFTER, &whole_seconds(status.poll_after_ms).to_string())
         .text(TICKET_HEADER, &ticket)
-        .cors(request::allowed_origin(headers, &site_room.cors_origins));
+        .cors(request::cors(headers, &site_room.cors_origins));
     with_ticket(answer, site_room, mint, held)
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout_at};
 
 use super::keeper::Keeper;
-use super::settings::PROVISIONAL;
 use super::{Arrival, Ending, Of, Room, RoomWork, vouch};
 use crate::store::{
     Begun, ClaimItem, Detail, Epoch, JoinItem, MAX_BATCH, QueueStore, SEQ_MARGIN, Standing, StoreError, TouchItem,
@@ -158,8 +157,9 @@ impl Desk {
     }
 
     async fn enter(&self, batch: &[Vid]) -> Result<Vec<Verdict>, StoreError> {
-        let (view, limits) = (self.view(), self.room.settings.load().limits);
-        self.mend(self.store.enter(&self.room.name, view.epoch, view.seen, limits, PROVISIONAL, batch).await)
+        let (view, settings) = (self.view(), self.room.settings.load_full());
+        let lasts = settings.provisional();
+        self.mend(self.store.enter(&self.room.name, view.epoch, view.seen, settings.limits, lasts, batch).await)
     }
 
     async fn claim(&self, batch: &[Of<ClaimItem>]) -> Result<Vec<Verdict>, StoreError> {

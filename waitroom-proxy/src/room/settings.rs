@@ -31,11 +31,17 @@ pub struct RoomSettings {
     pub pass_after: Option<Duration>,
 }
 
-/// A session that came in by the fast lane lasts this long, unless a request comes back with its
+/// A session that came in by the fast lane lasts this long at most, unless a request comes back with its
 /// token: a client that drops cookies frees its slot soon.
-pub const PROVISIONAL: Duration = Duration::from_secs(15);
+const PROVISIONAL: Duration = Duration::from_secs(15);
 
 impl RoomSettings {
+    /// How long a session lasts that came in by the fast lane: no longer than any other.
+    #[must_use]
+    pub fn provisional(&self) -> Duration {
+        PROVISIONAL.min(self.session_ttl).min(self.session_max)
+    }
+
     /// How often to tick while somebody waits.
     #[must_use]
     pub fn tick_period(&self) -> Duration {

@@ -156,9 +156,8 @@ fn upstream_settings(room: &RoomConfig) -> UpstreamSettings {
         servers: room
             .upstreams
             .iter()
-            .map(|upstream| UpstreamServer { host: upstream.host.clone(), port: upstream.port })
+            .map(|upstream| UpstreamServer { host: upstream.host.clone(), port: upstream.port, tls: upstream.tls })
             .collect(),
-        tls: room.upstreams.iter().any(|upstream| upstream.tls),
         fixed_host: match &room.upstream_host {
             UpstreamHost::Preserve => None,
             UpstreamHost::Fixed(host) => Some(host.clone()),

@@ -3,7 +3,9 @@
 
 mod announce;
 mod clocks;
+mod connections;
 mod contract;
+mod cors;
 mod events;
 mod failover;
 mod front;
@@ -12,9 +14,11 @@ mod keys;
 mod operators;
 mod refused;
 mod reload;
+mod sessions;
 mod silence;
 mod slow;
 mod store;
 mod stores;
 mod tickets;
+mod tunnels;
 mod upstreams;

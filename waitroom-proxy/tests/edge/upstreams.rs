@@ -35,6 +35,33 @@ async fn takes_turns_and_leaves_out_who_is_gone() {
 }
 
 #[tokio::test]
+async fn plain_and_tls_upstreams_stand_side_by_side() {
+    let origin = Origin::start().await.unwrap();
+    let dead = testbed::ports::free();
+    let rooms = room("rate_per_s = 1000\npaths = [\"/queued\"]")
+        .replace("\"{origin}\"", &format!("\"{{origin}}\", \"https://127.0.0.1:{dead}\""));
+    let proxy = Proxy::start(&origin, &rooms).await;
+    for _ in 0..4 {
+        assert_eq!(proxy.request("GET", "/a", &[]).await.body, "ok", "the plain one is spoken to plainly");
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_one_id_for_everybody() {
+    let origin = Origin::start().await.unwrap();
+    let rooms = room("rate_per_s = 1000\npaths = [\"/queued\"]");
+    let fields = [("X-Request-Id", "theirs"), ("traceparent", "junk")];
+    for (top, theirs) in [("trusted_proxies = [\"127.0.0.0/8\"]", true), ("", false)] {
+        let proxy = Proxy::start_with(&origin, top, &rooms).await;
+        let answer = proxy.request("GET", "/a", &fields).await;
+        let seen = origin.requests().pop().unwrap();
+        assert_eq!(seen.header("x-request-id"), Some(answer.header("x-request-id")), "{top}");
+        assert_eq!(answer.header("x-request-id") == "theirs", theirs, "{top}");
+        assert_ne!(seen.header("traceparent"), Some("junk"));
+    }
+}
+
+#[tokio::test]
 async fn f21_slow_broken_and_absent_upstreams_have_an_answer() {
     let origin = Origin::start().await.unwrap();
     origin.script("/silent", Script::new().silence());

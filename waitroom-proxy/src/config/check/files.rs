@@ -13,17 +13,15 @@ const MAX_BYTES: u64 = 256 * 1024;
 const OTHERS: u32 = 0o007;
 
 impl Checker<'_> {
-    /// Reads a file that others must not be able to read.
+    /// Reads a file that others had better not be able to read. A warning only: where secrets are mounted, as in
+    /// containers, their mode is often not the operator's to choose.
     pub(super) fn secret_file(&mut self, key: &str, file: &str) -> Option<Vec<u8>> {
         let (path, bytes) = self.file(key, file)?;
-        match std::fs::metadata(&path) {
-            Ok(metadata) if metadata.permissions().mode() & OTHERS != 0 => {
-                let shown = path.display();
-                self.mistake(key, format!("{shown} is open to every user of this machine: run `chmod 600 {shown}`"));
-                None
-            }
-            _ => Some(bytes),
+        if std::fs::metadata(&path).is_ok_and(|metadata| metadata.permissions().mode() & OTHERS != 0) {
+            let shown = path.display();
+            self.warning(key, format!("{shown} is open to every user of this machine: run `chmod 600 {shown}`"));
         }
+        Some(bytes)
     }
 
     /// Reads a file and remembers it for the watcher, also when it cannot be read: it may come.

@@ -49,7 +49,7 @@ pub(super) fn check(checker: &mut Checker<'_>, i: usize, raw: &RawRoom, listen: 
         // A tick is short enough that a quarter of a second's turns never starves the rate.
         burst: raw.burst.unwrap_or_else(|| (raw.rate_per_s / 4.0).max(2.0)),
         max_active: raw.max_active,
-        session_ttl: Duration::from_secs(raw.session_ttl_s),
+        session_ttl: Duration::from_secs(raw.session_ttl_s.min(raw.session_max_s)),
         session_renewal: raw.session_renewal,
         session_max: Duration::from_secs(raw.session_max_s),
         claim_ttl: Duration::from_secs(raw.claim_ttl_s),
@@ -140,18 +140,25 @@ fn timeouts(raw: &RawTimeouts) -> Timeouts {
 
 fn times(checker: &mut Checker<'_>, key: &impl Fn(&str) -> String, raw: &RawRoom) {
     if raw.session_max_s < raw.session_ttl_s {
-        let message = format!("must be at least session_ttl_s ({}), not {}", raw.session_ttl_s, raw.session_max_s);
-        checker.mistake(&key("session_max_s"), message);
+        let message = format!(
+            "is less than session_ttl_s ({}): every session ends after {} seconds, and none is renewed",
+            raw.session_ttl_s, raw.session_max_s
+        );
+        checker.warning(&key("session_max_s"), message);
     }
     if raw.ticket_max_age_s < raw.abandon_after_s {
         let message = format!(
-            "must be at least abandon_after_s ({}): a ticket outlives its holder's silence",
+            "is less than abandon_after_s ({}): a place stays in the line after its ticket has become too old for it",
             raw.abandon_after_s
         );
-        checker.mistake(&key("ticket_max_age_s"), message);
+        checker.warning(&key("ticket_max_age_s"), message);
     }
     if raw.claim_ttl_s > raw.ticket_max_age_s {
-        checker.mistake(&key("claim_ttl_s"), "must not exceed ticket_max_age_s: the ticket proves the turn");
+        let message = format!(
+            "is more than ticket_max_age_s ({}): who comes late has a turn, and no ticket to take it up with",
+            raw.ticket_max_age_s
+        );
+        checker.warning(&key("claim_ttl_s"), message);
     }
     if raw.claim_ttl_s < SHORT_CLAIM_S {
         let message = format!("is under {SHORT_CLAIM_S} seconds: people who look away for a moment miss their turn");

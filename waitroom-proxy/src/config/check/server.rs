@@ -8,8 +8,8 @@ use super::Checker;
 use crate::config::raw::RawServer;
 use crate::config::{NamedKey, Server};
 
-/// Shortest admin token: 16 characters of base64 are 96 bits.
-const MIN_TOKEN_BYTES: usize = 16;
+/// A shorter admin token can be guessed: 16 characters of base64 are 96 bits.
+const WISE_TOKEN_BYTES: usize = 16;
 
 pub(super) fn check(checker: &mut Checker<'_>, raw: &RawServer) -> Option<Server> {
     let listen = checker.list("server.listen", &raw.listen, address);
@@ -60,16 +60,16 @@ fn admin_token(checker: &mut Checker<'_>, raw: &RawServer, listen: Option<Socket
     }
     let bytes = checker.secret_file(key, &raw.admin_token_file)?;
     let token = bytes.trim_ascii();
-    if token.len() < MIN_TOKEN_BYTES || !token.iter().all(u8::is_ascii_graphic) {
-        checker.mistake(
-            key,
-            format!(
-                "{} must hold one token of at least {MIN_TOKEN_BYTES} visible ASCII characters; \
-                 `openssl rand -hex 32` makes one",
-                raw.admin_token_file
-            ),
-        );
+    let file = &raw.admin_token_file;
+    if token.is_empty() || !token.iter().all(u8::is_ascii_graphic) {
+        let message =
+            format!("{file} must hold one token of visible ASCII characters; `openssl rand -hex 32` makes one");
+        checker.mistake(key, message);
         return None;
+    }
+    if token.len() < WISE_TOKEN_BYTES {
+        let message = format!("the token in {file} has under {WISE_TOKEN_BYTES} characters and can be guessed");
+        checker.warning(key, message + ": `openssl rand -hex 32` makes one");
     }
     Some(Some(NamedKey::new(&*raw.admin_token_file, token.to_vec())))
 }

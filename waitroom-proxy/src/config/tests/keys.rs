@@ -1,4 +1,4 @@
-//! Key files: read, tried out, and never open to others.
+//! Key files: read, tried out, and better not open to others.
 
 use super::{Folder, ROOM, lines};
 
@@ -38,11 +38,9 @@ fn given_keys_are_read_and_sign() {
 
 #[test]
 fn key_files_that_cannot_be_used_are_told() {
-    let cases: [(&str, &[u8], u32, &str, &str); 5] = [
+    let cases: [(&str, &[u8], u32, &str, &str); 3] = [
         ("k1.pem", b"nonsense", 0o600, "tokens.keys[0].file", "k1"),
         ("s1.key", &[7; 31], 0o600, "tokens.seal_keys[0].file", "has 31 bytes, at least 32"),
-        ("s1.key", &[7; 32], 0o604, "tokens.seal_keys[0].file", "chmod 600"),
-        ("s1.key", &[7; 32], 0o602, "tokens.seal_keys[0].file", "chmod 600"),
         ("s1.key", &[7; 300_000], 0o600, "tokens.seal_keys[0].file", "larger than"),
     ];
     for (name, bytes, mode, key, says) in cases {
@@ -56,6 +54,19 @@ fn key_files_that_cannot_be_used_are_told() {
     assert!(folder.report().mistakes[0].message.contains("No such file"));
     std::fs::create_dir(folder.0.path().join("k1.pem")).unwrap();
     assert!(folder.report().mistakes[0].message.contains("not a regular file"));
+}
+
+#[test]
+fn key_files_that_others_can_read_are_a_warning() {
+    for mode in [0o604, 0o602] {
+        let folder = with_keys();
+        folder.put("s1.key", &[7; 32], mode);
+        let loaded = folder.load();
+        let [warning] = &*loaded.warnings else { panic!("{:#?}", lines(&loaded.warnings)) };
+        assert_eq!(warning.key, "tokens.seal_keys[0].file");
+        assert!(warning.message.contains("chmod 600"), "{}", warning.message);
+        assert_eq!(loaded.config.tokens.seal_keys[0].expose(), [7; 32]);
+    }
 }
 
 #[test]
@@ -87,13 +98,19 @@ fn missing_keys_are_made_at_start_and_said() {
 }
 
 #[test]
-fn admin_token_is_trimmed_and_long_enough() {
+fn admin_token_is_trimmed_and_better_long() {
     let text = format!("[server]\nadmin_listen = \"0.0.0.0:9090\"\nadmin_token_file = \"admin\"\n{ROOM}");
     let folder = Folder::with(&text);
     folder.put("admin", b"0123456789abcdef\n", 0o600);
     assert_eq!(folder.load().config.server.admin_token.unwrap().expose(), b"0123456789abcdef");
-    for bad in [&b"short"[..], b"two words are not one token", b""] {
+    assert!(folder.load().warnings.iter().all(|warning| warning.key != "server.admin_token_file"));
+    folder.put("admin", b"short", 0o600);
+    let short = folder.load();
+    assert_eq!(short.config.server.admin_token.unwrap().expose(), b"short");
+    let warned = |w: &super::Problem| w.key == "server.admin_token_file" && w.message.contains("under 16 characters");
+    assert!(short.warnings.iter().any(warned), "{:#?}", lines(&short.warnings));
+    for bad in [&b"two words are not one token"[..], b"", b" \n"] {
         folder.put("admin", bad, 0o600);
-        assert!(folder.report().mistakes[0].message.contains("at least 16 visible"), "{bad:?}");
+        assert!(folder.report().mistakes[0].message.contains("one token of visible"), "{bad:?}");
     }
 }

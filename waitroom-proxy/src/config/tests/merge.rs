@@ -113,6 +113,25 @@ fn origin_and_rate_make_one_room_for_everything() {
 }
 
 #[test]
+fn an_origin_with_a_name_hears_its_own_name() {
+    let host = |url: &str| {
+        let mut config = Source::origin(url, 1.0).load(&|_| Ok(Vec::new())).unwrap().config;
+        config.rooms.remove(0).upstream_host
+    };
+    for (url, name) in [
+        ("https://Shop.example", "shop.example"),
+        ("https://shop.example:443/", "shop.example"),
+        ("http://shop.example:443", "shop.example:443"),
+        ("http://shop.example:8000", "shop.example:8000"),
+    ] {
+        assert_eq!(host(url), UpstreamHost::Fixed(name.to_owned()), "{url}");
+    }
+    for url in ["http://localhost:3000", "http://127.0.0.1:3000", "https://192.0.2.7", "http://[::1]:3000"] {
+        assert_eq!(host(url), UpstreamHost::Preserve, "{url}");
+    }
+}
+
+#[test]
 fn wrong_origin_or_rate_is_told_by_its_flag() {
     let first = |url: &str, rate| Source::origin(url, rate).load(&|_| Ok(Vec::new())).unwrap_err()[0].to_string();
     assert!(first("127.0.0.1:3000", 5.0).starts_with("flag --origin: "));

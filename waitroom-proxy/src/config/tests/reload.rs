@@ -41,10 +41,11 @@ fn rooms_are_added_removed_and_changed() {
 fn i23_what_needs_a_restart_is_refused_with_a_sentence() {
     let old = config(ROOM);
     let text = "[server]\nlisten = [\"127.0.0.1:1\"]\nadmin_listen = \"127.0.0.1:2\"\nmax_connections = 3\n\
-                [store]\nurl = \"redis://127.0.0.1:6379\"\n";
+                [store]\nurl = \"redis://127.0.0.1:6379\"\nmin_acks = 1\n";
     let refused = diff(&old, &config(&format!("{text}{ROOM}")), "waitroom.toml").unwrap_err();
     let keys: Vec<_> = refused.iter().map(|p| p.key.as_str()).collect();
-    assert_eq!(keys, ["server.listen", "server.admin_listen", "server.max_connections", "store.url"]);
+    let all = ["server.listen", "server.admin_listen", "server.max_connections", "store.url", "store.min_acks"];
+    assert_eq!(keys, all);
     assert!(refused[0].to_string().contains("restart"), "{}", refused[0]);
 }
 

@@ -23,6 +23,13 @@ fn unwise_settings_of_a_room() {
     room("rate_per_s = 0", "rate_per_s", "nobody is let in");
     room("claim_ttl_s = 5", "claim_ttl_s", "under 15 seconds");
     room("abandon_after_s = 10", "abandon_after_s", "under 60 seconds");
+    room("claim_ttl_s = 90000", "claim_ttl_s", "no ticket to take it up with");
+    let text = format!("{ROOM}ticket_max_age_s = 80\n");
+    warned(&text, 4, "rooms[0].ticket_max_age_s", "less than abandon_after_s (90)");
+    let text = format!("{ROOM}session_max_s = 60\n");
+    warned(&text, 4, "rooms[0].session_max_s", "every session ends after 60 seconds");
+    let short = super::config(&text).rooms.remove(0);
+    assert_eq!((short.session_ttl, short.session_max), (short.session_max, std::time::Duration::from_secs(60)));
     let useless = format!("{ROOM}bypass_paths = [\"/img/\"]\npaths = [\"/buy\"]\n");
     warned(&useless, 4, "rooms[0].bypass_paths[0]", "it does nothing");
     warned(&format!("{ROOM}burst = 20\nmax_active = 10\n"), 4, "rooms[0].burst", "more than max_active");

@@ -120,6 +120,9 @@ impl AsyncRead for Watched {
         } else if this.timer.is_some() && Instant::now() >= this.deadline {
             return Poll::Ready(Err(too_slow()));
         }
+        if this.connection.poll_stop(cx) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
         let read = this.inner()?.poll_read(cx, buf);
         if read.is_ready() {
             if this.connection.phase() == BETWEEN {

@@ -1,14 +1,15 @@
 //! Polls: where somebody stands, and what they must be told besides.
 
-use http::header::HeaderValue;
 use http::{Method, request::Parts};
 
-use super::{Answered, news_by_cookie, only, own_preflight, room_of, verify};
+use super::{Answered, carrier, news_by_cookie, only, own_preflight, room_of, verify};
 use crate::credentials::{Credentials, TICKET_HEADER, TOKEN_HEADER};
 use crate::edge::answer::Answer;
 use crate::edge::mint::Minted;
+use crate::edge::news::Carrier;
 use crate::edge::problem::ProblemKind;
 use crate::edge::reception::{Counter, Reception, Verified};
+use crate::edge::request::Cors;
 use crate::edge::site::{Site, SiteRoom};
 use crate::edge::{Outcome, request, waiting};
 use crate::status::{State, Status};
@@ -47,7 +48,7 @@ fn status_room(site: &Site, parts: &Parts, now_ms: u64) -> Result<usize, Answere
         return Err(answered);
     }
     if !matches!(parts.method, Method::GET | Method::HEAD) {
-        return Err(only("GET, HEAD"));
+        return Err(only(site, parts, "GET, HEAD"));
     }
     room_of(site, parts, now_ms)
 }
@@ -84,7 +85,7 @@ struct Poller<'p> {
     site_room: &'p SiteRoom,
     shown: Credentials<'p>,
     verified: Verified,
-    origin: Option<&'p HeaderValue>,
+    cors: Cors<'p>,
     now_ms: u64,
 }
 
@@ -93,8 +94,8 @@ impl<'p> Poller<'p> {
         let now_ms = site_room.room.by_the_store(now_ms);
         let shown = site_room.cookies.read(&parts.headers);
         let verified = verify(site, site_room, &shown, now_ms);
-        let origin = request::allowed_origin(&parts.headers, &site_room.cors_origins);
-        Self { site, site_room, shown, verified, origin, now_ms }
+        let cors = request::cors(&parts.headers, &site_room.cors_origins);
+        Self { site, site_room, shown, verified, cors, now_ms }
     }
 
     fn counter(&self) -> Counter<'_> {
@@ -102,16 +103,24 @@ impl<'p> Poller<'p> {
     }
 
     fn empty(&self) -> Answer {
-        Answer::json(200, "").cors(self.origin)
+        Answer::json(200, "").cors(self.cors)
     }
 
-    /// For those who gave up their place.
+    /// For those who gave up their place or their session, or whose session was ended.
     fn left(&self) -> Option<Polled> {
         let room = &self.site_room.room;
-        let ticket = self.verified.ticket.filter(|ticket| self.verified.session.is_none() && !ticket.is_pre())?;
-        let view = room.view();
-        let ended = ticket.epoch == view.epoch && view.has_ended(ticket.seq);
-        (ended || room.ended_here(ticket.epoch, ticket.seq)).then(|| {
+        let session = self.verified.session.as_ref().map(|shown| room.is_over(shown.session.epoch, shown.session.seq));
+        let ticket = self.verified.ticket.map(|ticket| match ticket.is_pre() {
+            true => room.has_left(ticket.vid),
+            false => room.is_over(ticket.epoch, ticket.seq),
+        });
+        // A live session is inside, and a live ticket has a place, whatever else is shown beside it.
+        let left = match (session, ticket) {
+            (Some(false), _) | (None, None) => false,
+            (Some(true), None) => true,
+            (Some(true) | None, Some(over)) => over,
+        };
+        left.then(|| {
             let status = waiting::status_without_place(self.site_room, State::None, self.now_ms);
             Polled { status, answer: self.empty(), ticket: None }
         })
@@ -120,9 +129,7 @@ impl<'p> Poller<'p> {
     fn tell(&self, reception: Reception) -> Result<Polled, Answer> {
         let (site, site_room, now_ms) = (self.site, self.site_room, self.now_ms);
         match reception {
-            Reception::Admitted { minted, news } => {
-                Ok(admitted(site, site_room, &self.shown, &minted, news, now_ms, self.empty()))
-            }
+            Reception::Admitted { minted, news } => Ok(self.admitted(&minted, news)),
             Reception::Held(held) => {
                 let status = waiting::status_of(site_room, &held, now_ms, rand::random());
                 let mut answer = waiting::with_ticket(self.empty(), site_room, &site.mint, &held);
@@ -132,33 +139,27 @@ impl<'p> Poller<'p> {
                 }
                 Ok(Polled { status, answer, ticket: Some(held.ticket) })
             }
-            Reception::Open | Reception::Broken => Err(Answer::problem(ProblemKind::Internal, None).cors(self.origin)),
+            Reception::Open | Reception::Broken => Err(Answer::problem(ProblemKind::Internal, None).cors(self.cors)),
         }
     }
-}
 
-fn admitted(
-    site: &Site,
-    site_room: &SiteRoom,
-    shown: &Credentials<'_>,
-    minted: &Minted,
-    news: bool,
-    now_ms: u64,
-    answer: Answer,
-) -> Polled {
-    let mut status = waiting::status_without_place(site_room, State::Admitted, now_ms);
-    status.poll_after_ms = 0;
-    status.expires_at_ms = Some(minted.session.expires_s * 1_000);
-    let answer = if shown.by_header() {
-        status.token = Some(minted.token.to_string());
-        answer.text(TOKEN_HEADER, &minted.token)
-    } else if news {
-        let cookies = news_by_cookie(site, site_room, minted, false, now_ms / 1_000);
-        cookies.iter().fold(answer, |answer, cookie| answer.cookie(cookie))
-    } else {
-        answer
-    };
-    Polled { status, answer, ticket: None }
+    fn admitted(&self, minted: &Minted, news: bool) -> Polled {
+        let (site, site_room) = (self.site, self.site_room);
+        let mut status = waiting::status_without_place(site_room, State::Admitted, self.now_ms);
+        status.poll_after_ms = 0;
+        status.expires_at_ms = Some(minted.session.expires_s * 1_000);
+        let carrier = carrier(site, site_room, &self.shown, &self.verified, false);
+        let mut answer = self.empty();
+        if carrier == Carrier::Headers || (carrier == Carrier::Either && self.shown.by_header()) {
+            status.token = Some(minted.token.to_string());
+            answer = answer.text(TOKEN_HEADER, &minted.token);
+        }
+        if news && carrier != Carrier::Headers {
+            let cookies = news_by_cookie(site, site_room, minted, self.now_ms / 1_000);
+            answer = cookies.iter().fold(answer, |answer, cookie| answer.cookie(cookie));
+        }
+        Polled { status, answer, ticket: None }
+    }
 }
 
 fn json(status: &Status) -> Vec<u8> {
