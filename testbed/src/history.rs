@@ -2,12 +2,19 @@
 //! found out afterwards, and nobody is asked. It must know nothing of how the line works inside.
 //!
 //! Times are milliseconds of one observer's clock. An answer proves what was the case between its question and
-//! itself, so everything here is an interval, and a check fails only where no order of events can explain it.
+//! itself, so everything here is an interval, and a check fails only where no order of events can explain it. How old
+//! what a node tells may be is not assumed but seen: by how often it has heard from the store between two looks at it.
 
 mod checks;
+mod looks;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+
+use looks::{Look, Looks};
+
+/// A node, by a number that the observer gives it, such as its port.
+pub type Node = u16;
 
 /// What a visitor was told by one answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +43,7 @@ pub enum Saw {
 #[derive(Clone, Debug)]
 struct Sighting {
     visitor: usize,
+    node: Node,
     asked_ms: u64,
     answered_ms: u64,
     saw: Saw,
@@ -54,12 +62,11 @@ pub struct Count {
     pub occupied: u64,
 }
 
-/// How many turns one node has given so far, by its own counter.
+/// A session that certainly counted for this long.
 #[derive(Clone, Copy, Debug)]
-struct Given {
-    asked_ms: u64,
-    answered_ms: u64,
-    total: u64,
+struct Stay {
+    from_ms: u64,
+    until_ms: u64,
 }
 
 /// Turns that may have been lost.
@@ -84,8 +91,6 @@ pub struct Rules {
     /// By how much a position may rise: a place is told by what the primary says, and the last turns that it gave may
     /// be known to no replica, and told to nobody.
     pub unsure_places: u64,
-    /// How old a place may be that a visitor is told as fresh.
-    pub snapshot_ms: u64,
 }
 
 /// A broken invariant.
@@ -102,7 +107,8 @@ pub struct Broken {
 pub struct History {
     sightings: Vec<Sighting>,
     counts: Vec<Count>,
-    given: BTreeMap<String, Vec<Given>>,
+    looks: BTreeMap<Node, Vec<Look>>,
+    stays: Vec<Stay>,
     /// Numbers in the tokens of requests that reached the upstream; `None`: a request without exactly one token.
     passed: Vec<Option<u64>>,
     /// When the store may have lost turns that it had given, and people went back in line for them.
@@ -110,9 +116,14 @@ pub struct History {
 }
 
 impl History {
-    /// A visitor was answered.
-    pub fn saw(&mut self, visitor: usize, asked_ms: u64, answered_ms: u64, saw: Saw) {
-        self.sightings.push(Sighting { visitor, asked_ms, answered_ms, saw });
+    /// A visitor was answered by a node.
+    pub fn saw(&mut self, visitor: usize, node: Node, asked_ms: u64, answered_ms: u64, saw: Saw) {
+        self.sightings.push(Sighting { visitor, node, asked_ms, answered_ms, saw });
+    }
+
+    /// A visitor's session certainly counted from here to there: from when it was known of until it was given up.
+    pub fn stayed(&mut self, from_ms: u64, until_ms: u64) {
+        self.stays.push(Stay { from_ms, until_ms });
     }
 
     /// The store was counted. One that is behind what it had counted before is left out: it has lost something,
@@ -123,9 +134,10 @@ impl History {
         }
     }
 
-    /// A node said how many turns it has given.
-    pub fn given(&mut self, node: &str, asked_ms: u64, answered_ms: u64, total: u64) {
-        self.given.entry(node.to_owned()).or_default().push(Given { asked_ms, answered_ms, total });
+    /// A node said how many turns it has given so far, and how often its rounds have heard from the store. Looks at
+    /// one node come one after another.
+    pub fn looked(&mut self, node: Node, asked_ms: u64, answered_ms: u64, given: u64, rounds: u64) {
+        self.looks.entry(node).or_default().push(Look { asked_ms, answered_ms, given, rounds });
     }
 
     /// A request reached the upstream, with the token of this number or with none (or several).
@@ -142,12 +154,15 @@ impl History {
     /// Everything that cannot have been right.
     #[must_use]
     pub fn broken(&self, rules: &Rules) -> Vec<Broken> {
-        let visits = self.visits();
-        let mut broken = checks::places(&visits, &self.losses, rules);
-        broken.extend(checks::order(&visits, &self.losses, rules));
-        broken.extend(checks::rate_by_visitors(&visits, rules));
-        broken.extend(checks::rate_by_nodes(&self.given, rules));
+        let (visits, looks) = (self.visits(), Looks::of(&self.looks));
+        let turns: Vec<Turn> = visits.values().filter_map(|visit| visit.turn(&looks)).collect();
+        let mut broken = checks::numbers(&visits);
+        broken.extend(checks::positions(&visits, &self.losses, &looks, rules));
+        broken.extend(checks::order(&turns, &self.losses, rules));
+        broken.extend(checks::rate_by_visitors(&turns, rules));
+        broken.extend(checks::rate_by_nodes(&self.looks, rules));
         broken.extend(checks::rate_and_cap_by_store(&self.counts, rules));
+        broken.extend(checks::cap_by_visitors(&self.stays, rules));
         broken.extend(checks::upstream(&self.passed, &visits));
         broken
     }
@@ -207,13 +222,16 @@ impl Visit<'_> {
     }
 
     /// `None` for those who never waited, or were not let in.
-    fn turn(&self, snapshot_ms: u64) -> Option<Turn> {
+    fn turn(&self, looks: &Looks) -> Option<Turn> {
         let (admitted, seq) = self.admitted()?;
-        let waited = self.0.iter().rev().find_map(|seen| match seen.saw {
-            Saw::Waiting { stale: false, .. } if seen.asked_ms < admitted.asked_ms => Some(seen.asked_ms),
+        let waited = self.0.iter().filter_map(|seen| match seen.saw {
+            Saw::Waiting { stale: false, .. } if seen.asked_ms < admitted.asked_ms => {
+                Some(looks.as_of(seen.node, seen.asked_ms))
+            }
             _ => None,
         });
-        Some(Turn { seq, after_ms: waited?.saturating_sub(snapshot_ms), before_ms: admitted.answered_ms })
+        // The last answer need not be the freshest: another node may have known more before.
+        Some(Turn { seq, after_ms: waited.max()?, before_ms: admitted.answered_ms })
     }
 }
 

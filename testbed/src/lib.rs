@@ -9,6 +9,7 @@ mod account;
 mod background;
 mod binaries;
 pub mod browser;
+pub mod clock;
 pub mod cluster;
 pub mod error;
 pub mod gateway;

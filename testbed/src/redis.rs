@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 
 use crate::binaries;
+use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::ports::Reserved;
 use crate::process::{Child, Program, Signal};
@@ -25,6 +26,7 @@ pub struct PrivateRedis {
     port: Reserved,
     /// `None` after a kill. A std lock: it is never held across an await, which is what the `Arc` is for.
     child: Mutex<Option<Arc<Child>>>,
+    clock: Option<Clock>,
     /// Last, so that it is removed after the server is gone.
     folder: Scratch,
 }
@@ -34,10 +36,18 @@ pub struct PrivateRedis {
 pub struct Options {
     password: Option<String>,
     durable: bool,
+    clock: bool,
     directives: Vec<(String, String)>,
 }
 
 impl Options {
+    /// Goes by a clock of its own, which [`PrivateRedis::step_clock`] makes step.
+    #[must_use]
+    pub fn own_clock(mut self) -> Self {
+        self.clock = true;
+        self
+    }
+
     /// Wants this password (letters and digits) of the default user.
     #[must_use]
     pub fn password(mut self, password: impl Into<String>) -> Self {
@@ -65,7 +75,8 @@ impl Options {
     /// [`Error::Missing`] without `redis-server`, [`Error::Ended`] with its log when it does not come up.
     pub async fn start(self) -> Result<PrivateRedis> {
         let port = Reserved::new().map_err(Error::io("reserving a port"))?;
-        let redis = PrivateRedis { options: self, port, child: Mutex::new(None), folder: Scratch::new("redis")? };
+        let clock = if self.clock { Some(Clock::new()?) } else { None };
+        let redis = PrivateRedis { options: self, port, child: Mutex::new(None), clock, folder: Scratch::new("redis")? };
         redis.restart().await?;
         Ok(redis)
     }
@@ -159,7 +170,9 @@ impl PrivateRedis {
         let text = self.options.file(self.addr().port(), &self.folder);
         fs::write(&file, text).map_err(Error::io("writing redis.conf"))?;
         let server = binaries::find("redis-server", "redis-server")?;
-        let child = Program::new(server).arg(&file).start()?;
+        let environment = self.clock.iter().flat_map(Clock::environment);
+        let program = environment.fold(Program::new(server), |program, (key, value)| program.env(key, value));
+        let child = program.arg(&file).start()?;
         child.wait_until("redis to answer", START_WITHIN, async || self.answers().await.unwrap_or(false)).await?;
         *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(child));
         Ok(())
@@ -182,6 +195,14 @@ impl PrivateRedis {
     /// What the system says when the signal cannot be sent.
     pub async fn resume_process(&self) -> Result<()> {
         self.running().map_or(Ok(()), |child| child.signal(Signal::Continue))
+    }
+
+    /// Its clock is off by so many seconds from now on; nothing happens to one that has no clock of its own.
+    ///
+    /// # Errors
+    /// As [`Clock::step_to`].
+    pub fn step_clock(&self, off_s: i64) -> Result<()> {
+        self.clock.as_ref().map_or(Ok(()), |clock| clock.step_to(off_s))
     }
 
     fn running(&self) -> Option<Arc<Child>> {

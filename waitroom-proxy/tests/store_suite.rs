@@ -12,10 +12,14 @@ mod contents;
 mod heartbeats;
 #[path = "store/history.rs"]
 mod history;
+#[path = "store/leaders.rs"]
+mod leaders;
 #[path = "store/line.rs"]
 mod line;
 #[path = "store/model.rs"]
 mod model;
+#[path = "store/opening.rs"]
+mod opening;
 #[path = "store/operation.rs"]
 mod operation;
 #[path = "store/outage.rs"]

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Broken, Count, Given, Loss, Rules, Saw, Turn, Visit};
+use super::looks::{Look, Looks};
+use super::{Broken, Count, Loss, Node, Rules, Saw, Sighting, Stay, Turn, Visit};
 
 /// Findings of one kind that are told; the first ones say most.
 const TOLD: usize = 5;
@@ -27,14 +28,20 @@ impl Rules {
         });
         self.burst + pieces.sum::<f64>()
     }
+
+    /// As many turns as may be given from the one moment to the other; none when it is not later.
+    fn turns(&self, from_ms: u64, to_ms: u64) -> u64 {
+        // Finite and not negative, as rates are.
+        if from_ms < to_ms { self.allowed(from_ms, to_ms) as u64 } else { 0 }
+    }
 }
 
-/// I4, I5, I8, and that nobody got what no visitor should get.
-pub(super) fn places(visits: &Visits<'_>, losses: &[Loss], rules: &Rules) -> Vec<Broken> {
-    let (mut changed, mut rose, mut twice, mut wrong) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+/// I4, I8, and that nobody got what no visitor should get.
+pub(super) fn numbers(visits: &Visits<'_>) -> Vec<Broken> {
+    let (mut changed, mut twice, mut wrong) = (Vec::new(), Vec::new(), Vec::new());
     let mut owners: HashMap<u64, usize> = HashMap::new();
     for (who, visit) in visits {
-        let (mut number, mut place, mut inside) = (None::<u64>, None::<(u64, u64)>, false);
+        let (mut number, mut inside) = (None::<u64>, false);
         for seen in &visit.0 {
             let at = seen.answered_ms;
             let seq = match &seen.saw {
@@ -54,19 +61,6 @@ pub(super) fn places(visits: &Visits<'_>, losses: &[Loss], rules: &Rules) -> Vec
             if first != seq {
                 changed.push(format!("the number of {who} changed from {first} to {seq} at {at} ms"));
             }
-            if let Saw::Waiting { position: Some(position), .. } = seen.saw {
-                // Whose turn was lost goes back in front of others, once.
-                let between = |before_ms| {
-                    let met = losses.iter().filter(move |loss| before_ms < loss.within.end && loss.within.start < at);
-                    rules.unsure_places + met.map(|loss| loss.at_most).sum::<u64>()
-                };
-                if place.is_some_and(|(before_ms, before)| before + between(before_ms) < position) {
-                    rose.push(format!(
-                        "the position of {who}, number {seq}, rose (at, from) {place:?} to {position} at {at} ms"
-                    ));
-                }
-                place = Some((seen.asked_ms, position));
-            }
             if inside && matches!(seen.saw, Saw::Waiting { .. }) {
                 twice.push(format!("{who} was let in, and waits again at {at} ms"));
             }
@@ -78,18 +72,55 @@ pub(super) fn places(visits: &Visits<'_>, losses: &[Loss], rules: &Rules) -> Vec
             changed.push(format!("{other} and {who} share the number {number}"));
         }
     }
-    let each = [("I4", changed), ("I5", rose), ("I8", twice), ("answer", wrong)];
+    let each = [("I4", changed), ("I8", twice), ("answer", wrong)];
     each.into_iter().flat_map(|(name, all)| found(name, all.into_iter())).collect()
 }
 
-fn turns(visits: &Visits<'_>, rules: &Rules) -> Vec<Turn> {
-    visits.values().filter_map(|visit| visit.turn(rules.snapshot_ms)).collect()
+/// I5: what one node tells a visitor never rises, and what another tells, by no more than the turns that may have been
+/// given between the moments that the two speak of. One that does not hear from the store tells what it knew, however
+/// long ago, and the page keeps to the smallest: that is not compared with what others have told.
+pub(super) fn positions(visits: &Visits<'_>, losses: &[Loss], looks: &Looks, rules: &Rules) -> Vec<Broken> {
+    let mut rose = Vec::new();
+    for (who, visit) in visits {
+        // The last that each node has told.
+        let mut told: Vec<(&Sighting, u64)> = Vec::new();
+        for seen in &visit.0 {
+            let Saw::Waiting { seq, position: Some(position), stale } = seen.saw else { continue };
+            for (before, place) in &told {
+                if before.node != seen.node && stale {
+                    continue;
+                }
+                let may_rise = rules.unsure_places
+                    + lost_between(losses, before.asked_ms, seen.answered_ms)
+                    + if before.node == seen.node {
+                        0
+                    } else {
+                        rules.turns(looks.as_of(seen.node, seen.asked_ms), before.answered_ms)
+                    };
+                if place + may_rise < position {
+                    rose.push(format!(
+                        "the position of {who}, number {seq}, rose from {place} (node {}, {} ms) to {position} (node {}, {} ms)",
+                        before.node, before.asked_ms, seen.node, seen.answered_ms
+                    ));
+                }
+            }
+            told.retain(|(before, _)| before.node != seen.node);
+            told.push((seen, position));
+        }
+    }
+    found("I5", rose.into_iter())
+}
+
+/// How many may have gone back in front of somebody between these moments, for turns that were lost.
+fn lost_between(losses: &[Loss], from_ms: u64, to_ms: u64) -> u64 {
+    let met = losses.iter().filter(|loss| from_ms < loss.within.end && loss.within.start < to_ms);
+    met.map(|loss| loss.at_most).sum()
 }
 
 /// I3: nobody was certainly given a turn before somebody with a lower number. Whose turn was lost comes after some
 /// from behind, so turns on both sides of a loss are not compared.
-pub(super) fn order(visits: &Visits<'_>, losses: &[Loss], rules: &Rules) -> Vec<Broken> {
-    let mut turns = turns(visits, rules);
+pub(super) fn order(turns: &[Turn], losses: &[Loss], rules: &Rules) -> Vec<Broken> {
+    let mut turns = turns.to_vec();
     turns.sort_by_key(|turn| turn.seq);
     let mut cuts: Vec<u64> = losses.iter().flat_map(|loss| [loss.within.start, loss.within.end]).collect();
     cuts.extend([0, u64::MAX]);
@@ -116,8 +147,8 @@ pub(super) fn order(visits: &Visits<'_>, losses: &[Loss], rules: &Rules) -> Vec<
 }
 
 /// I1 by what visitors saw: in no window of time were more of them certainly given their turn than allowed.
-pub(super) fn rate_by_visitors(visits: &Visits<'_>, rules: &Rules) -> Vec<Broken> {
-    let mut turns = turns(visits, rules);
+pub(super) fn rate_by_visitors(turns: &[Turn], rules: &Rules) -> Vec<Broken> {
+    let mut turns = turns.to_vec();
     turns.sort_by_key(|turn| turn.before_ms);
     let starts: BTreeSet<u64> = turns.iter().map(|turn| turn.after_ms / GRID_MS * GRID_MS).collect();
     let mut too_many = Vec::new();
@@ -133,19 +164,24 @@ pub(super) fn rate_by_visitors(visits: &Visits<'_>, rules: &Rules) -> Vec<Broken
     found("I1", too_many.into_iter())
 }
 
-/// I1 by the nodes' own counters: what all of them gave between the end of one look and the start of another.
-pub(super) fn rate_by_nodes(given: &BTreeMap<String, Vec<Given>>, rules: &Rules) -> Vec<Broken> {
+/// I1 by the nodes' own counters: what all of them together gave in a window, by the looks that lie inside it.
+pub(super) fn rate_by_nodes(looks: &BTreeMap<Node, Vec<Look>>, rules: &Rules) -> Vec<Broken> {
+    // Between two looks at one node: from when, to when, how many. One that began anew counts from nothing.
+    let pieces = looks.values().flat_map(|looks| looks.windows(2)).map(|pair| {
+        (pair[0].asked_ms, pair[1].answered_ms, pair[1].given.saturating_sub(pair[0].given))
+    });
+    let mut pieces: Vec<(u64, u64, u64)> = pieces.collect();
+    pieces.sort_by_key(|(_, to_ms, _)| *to_ms);
+    let starts: BTreeSet<u64> = pieces.iter().map(|(from_ms, ..)| *from_ms).collect();
     let mut too_many = Vec::new();
-    for (node, looks) in given {
-        for (at, from) in looks.iter().enumerate() {
-            for to in &looks[at + 1..] {
-                // A node that began anew counts from nothing.
-                let gave = to.total.saturating_sub(from.total);
-                let allowed = rules.allowed(from.asked_ms, to.answered_ms);
-                if gave as f64 > allowed {
-                    let (from, to) = (from.asked_ms, to.answered_ms);
-                    too_many.push(format!("{node} gave {gave} turns from {from} to {to} ms, {allowed:.1} allowed"));
-                }
+    for start in starts {
+        let mut gave = 0;
+        for (_, to_ms, more) in pieces.iter().filter(|(from_ms, ..)| *from_ms >= start) {
+            gave += more;
+            let allowed = rules.allowed(start, *to_ms);
+            if gave as f64 > allowed {
+                too_many.push(format!("all nodes gave {gave} turns from {start} to {to_ms} ms, {allowed:.1} allowed"));
+                break;
             }
         }
     }
@@ -171,6 +207,22 @@ pub(super) fn rate_and_cap_by_store(counts: &[Count], rules: &Rules) -> Vec<Brok
     let over = counts.iter().filter(|count| rules.max_active > 0 && count.occupied > rules.max_active);
     broken.extend(found("I2", over.map(|count| format!("{} inside, {} may be", count.occupied, rules.max_active))));
     broken
+}
+
+/// I2 by what visitors know: at no moment did more of them certainly have a session than may.
+pub(super) fn cap_by_visitors(stays: &[Stay], rules: &Rules) -> Vec<Broken> {
+    let ends = stays.iter().map(|stay| (stay.until_ms, -1_i64));
+    // At one and the same millisecond the end counts first.
+    let mut changes: Vec<(u64, i64)> = ends.chain(stays.iter().map(|stay| (stay.from_ms, 1))).collect();
+    changes.sort_unstable();
+    let (mut inside, mut over) = (0, Vec::new());
+    for (at_ms, change) in changes {
+        inside += change;
+        if rules.max_active > 0 && inside > rules.max_active.cast_signed() {
+            over.push(format!("{inside} had a session at {at_ms} ms, {} may", rules.max_active));
+        }
+    }
+    found("I2", over.into_iter())
 }
 
 /// I10: whatever reached the upstream carried one token, of somebody who was let in.

@@ -1,8 +1,10 @@
 //! The real binary in front of a scripted origin, and a client that sees every byte.
 
+use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use testbed::clock::Clock;
 use testbed::origin::Origin;
 use testbed::process::{Child, Program};
 use testbed::scratch::Scratch;
@@ -18,6 +20,8 @@ pub(crate) struct Proxy {
     pub(crate) visitors: SocketAddr,
     pub(crate) operators: SocketAddr,
     pub(crate) config: std::path::PathBuf,
+    /// Of a machine whose clock is wrong.
+    _clock: Option<Clock>,
     _folder: Scratch,
 }
 
@@ -52,20 +56,21 @@ impl Proxy {
 
     /// Starts one more on a machine whose clock is off by so many seconds.
     pub(crate) async fn start_by_clock(origin: &Origin, top: &str, rooms: &str, off_s: i64) -> Self {
-        let library =
-            ["x86_64", "aarch64"].map(|arch| format!("/usr/lib/{arch}-linux-gnu/faketime/libfaketimeMT.so.1"));
-        let library = library.into_iter().find(|path| std::path::Path::new(path).exists());
-        let library = library.expect("libfaketime, of the Debian package libfaketime");
-        let off = format!("{off_s:+}");
-        // Only the time of day is wrong: a pause still takes as long as it takes.
-        let environment =
-            [("LD_PRELOAD", library.as_str()), ("FAKETIME", off.as_str()), ("FAKETIME_DONT_FAKE_MONOTONIC", "1")];
+        let clock = Clock::new().unwrap();
+        clock.step_to(off_s).unwrap();
+        let environment = clock.environment();
         let proxy = Self::start_until("the store's differ", origin, top, rooms, &environment).await;
         proxy.process.wait_for_line("joined the room", PATIENCE).await.unwrap();
-        proxy
+        Self { _clock: Some(clock), ..proxy }
     }
 
-    async fn start_until(line: &str, origin: &Origin, top: &str, rooms: &str, environment: &[(&str, &str)]) -> Self {
+    async fn start_until(
+        line: &str,
+        origin: &Origin,
+        top: &str,
+        rooms: &str,
+        environment: &[(&str, String)],
+    ) -> Self {
         let (folder, config) = config(origin, top, rooms);
         let program = environment.iter().fold(program(&config), |program, (key, value)| program.env(key, value));
         let process = program.start().unwrap();
@@ -73,7 +78,7 @@ impl Proxy {
         let operators = address(&process, "operators: http://").await;
         process.wait_for_line(line, PATIENCE).await.unwrap();
         process.wait_for_port(visitors, PATIENCE).await.unwrap();
-        Self { process, visitors, operators, config, _folder: folder }
+        Self { process, visitors, operators, config, _clock: None, _folder: folder }
     }
 
     /// Starts what must not start: its exit status and all it said.
@@ -146,18 +151,18 @@ impl Proxy {
         jar: &mut Jar,
         wanted: impl Fn(&serde_json::Value) -> bool,
     ) -> serde_json::Value {
-        let began = std::time::Instant::now();
-        loop {
-            let response = self.request("GET", "/queue/status?room=concert", &[("Cookie", &jar.header())]).await;
+        let (jar, last) = (RefCell::new(jar), RefCell::new(serde_json::Value::Null));
+        let poll = async || {
+            let cookies = jar.borrow().header();
+            let response = self.request("GET", "/queue/status?room=concert", &[("Cookie", &cookies)]).await;
             assert_eq!(response.status, 200, "{response:?}");
-            jar.take(&response);
-            let status: serde_json::Value = serde_json::from_str(&response.body).unwrap();
-            if wanted(&status) {
-                return status;
-            }
-            assert!(began.elapsed() < PATIENCE, "last: {status}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            jar.borrow_mut().take(&response);
+            let status = response.json();
+            last.replace(status.clone());
+            wanted(&status).then_some(status)
+        };
+        let polled = testbed::wait::until_some("the wanted status", PATIENCE, poll).await;
+        polled.unwrap_or_else(|error| panic!("{error}; last: {}", last.borrow()))
     }
 
     /// Takes every turn there is by the fast lane, so that the next visitor must wait.

@@ -6,9 +6,12 @@ mod crowd;
 #[path = "../edge/harness.rs"]
 #[expect(dead_code, reason = "shared with the tests of the edge, which use more of it")]
 mod harness;
+mod keys;
 mod line;
 mod loss;
+mod newcomer;
 mod partition;
 mod replicas;
+mod reset;
 mod site;
 mod wire;

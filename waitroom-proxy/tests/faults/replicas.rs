@@ -57,7 +57,7 @@ async fn f1_f24_a_sentinel_primary_is_killed_while_10_000_wait_and_people_are_le
     change_rate(&proxy, 0.0, FAST).await;
     crowd.until("everybody to be let in", &[&proxy], |crowd| crowd.inside() == CROWD).await;
     let rates = vec![(0, RATE), (stopped_ms, 0.0), (opened_ms, FAST)];
-    crowd.verify(&origin, &Rules { rates, unsure_places: BURST as u64, ..rules(RATE) });
+    crowd.verify_all_in(&origin, &Rules { rates, unsure_places: BURST as u64, ..rules(RATE) });
 }
 
 #[tokio::test]

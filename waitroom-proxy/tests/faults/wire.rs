@@ -22,6 +22,16 @@ impl Kept {
         Self { to, stream: None, buffer: vec![0; ANSWER] }
     }
 
+    /// The number of what it leads to, for the history.
+    pub(crate) fn node(&self) -> u16 {
+        self.to.port()
+    }
+
+    /// Asks an operator's question; `None` when there is no (whole) answer.
+    pub(crate) async fn get(&mut self, path: &str) -> Option<Response> {
+        self.ask(&format!("GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", self.to)).await
+    }
+
     /// Sends a request; `None` when there is no (whole) answer.
     pub(crate) async fn ask(&mut self, request: &str) -> Option<Response> {
         // A kept connection may have been closed while it was idle: that says nothing about the server.

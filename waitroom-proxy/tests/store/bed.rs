@@ -113,6 +113,11 @@ impl Bed {
         Self::begin(Arc::new(patient_store(&restricted().await)), None).await
     }
 
+    /// On a server of the test's own.
+    pub(crate) async fn on(store: RedisStore) -> Self {
+        Self::begin(Arc::new(store), None).await
+    }
+
     async fn begin(store: Arc<dyn QueueStore>, clock: Option<Arc<AtomicU64>>) -> Self {
         let nothing = Epoch { generation: 1, life: 0 };
         let room = room_name();
