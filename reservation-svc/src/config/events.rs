@@ -144,8 +144,21 @@ pub(super) fn webhook(reader: &mut Reader) -> Option<WebhookConfig> {
     Some(WebhookConfig { settings, secret_file: secret_file.into(), topics })
 }
 
-/// Reads `[tickets]`; `None`: no tickets are issued.
-pub(super) fn tickets(reader: &mut Reader) -> Option<PathBuf> {
+/// Which keys tickets have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TicketKeys {
+    /// The one that signs; `None`: there are no tickets.
+    pub key_file: Option<PathBuf>,
+    /// Those that signed before: what they signed is still shown at gates.
+    pub old_key_files: Vec<PathBuf>,
+}
+
+/// Reads `[tickets]`.
+pub(super) fn tickets(reader: &mut Reader) -> TicketKeys {
     let key_file = reader.text("tickets.key_file", "");
-    (!key_file.is_empty()).then(|| key_file.into())
+    let old_key_files: Vec<PathBuf> = reader.list("tickets.old_key_files").into_iter().map(PathBuf::from).collect();
+    if key_file.is_empty() && !old_key_files.is_empty() {
+        reader.mistake("tickets.key_file", "is missing: there are tickets.old_key_files, so something is to sign now");
+    }
+    TicketKeys { key_file: (!key_file.is_empty()).then(|| key_file.into()), old_key_files }
 }

@@ -30,6 +30,8 @@ mod plans;
 mod process;
 mod queue_events;
 mod replica;
+mod retention;
+mod retries;
 mod rules;
 mod sales;
 mod seatmap;
