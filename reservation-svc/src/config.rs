@@ -17,6 +17,7 @@ use crate::auth::queue::QueueGateSettings;
 use crate::auth::users::Expected;
 use crate::booking::HoldRules;
 use crate::ledger::LedgerSettings;
+use crate::server::is_server;
 use events::{EventsSettings, TicketKeys, WebhookConfig};
 use gateway::GatewaySettings;
 use reader::{Mistake, Reader};
@@ -153,9 +154,8 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
     }
     let max_connections = reader.whole("database.max_connections", 20, 1..=1_000);
     let redis_url = reader.text("redis.url", "");
-    if !redis_url.is_empty() && !["redis://", "rediss://"].iter().any(|scheme| redis_url.starts_with(scheme)) {
-        reader
-            .mistake("redis.url", "must begin with redis:// (leave it empty for no seat lock and no seat maps there)");
+    if !redis_url.is_empty() && !is_server(&redis_url) {
+        reader.mistake("redis.url", &format!("{A_SERVER} (leave it empty for no seat lock and no seat maps there)"));
     }
     let (queue, rooms) = queue(reader, needs);
     let (users, user_tokens) = users(reader, needs);
@@ -195,6 +195,9 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
         gateway,
     }
 }
+
+/// What a Redis URL must be.
+const A_SERVER: &str = "must be redis://HOST:PORT/ or redis+sentinel://HOST:PORT,HOST:PORT/NAME";
 
 fn is_postgres(url: &str) -> bool {
     ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))

@@ -23,5 +23,6 @@ pub mod quota;
 pub mod seat;
 pub mod seatmap;
 pub mod serve;
+pub mod server;
 pub mod ticket;
 pub mod worker;

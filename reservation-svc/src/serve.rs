@@ -32,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::quota::Quota;
 use crate::seatmap::SeatMaps;
 use crate::seatmap::store::MapStore;
+use crate::server::NotAServer;
 use crate::ticket::{TicketKey, TicketKeyError};
 use crate::{admin, http, listener};
 
@@ -60,8 +61,8 @@ pub enum StartError {
     #[error("events.settlement_time_zone: the database knows no time zone {0:?}; write it as in Asia/Seoul")]
     TimeZone(String),
     /// The waiting room's Redis URL is none.
-    #[error("events.queue_redis_url is not a Redis URL (expected redis://HOST:PORT/)")]
-    QueueRedis(redis::RedisError),
+    #[error("events.queue_redis_url: {0}")]
+    QueueRedis(NotAServer),
     /// Kafka's settings are not understood.
     #[error("events.kafka_options: {0}")]
     Kafka(String),

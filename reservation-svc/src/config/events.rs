@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::reader::Reader;
+use crate::server::is_server;
 use crate::worker::webhook::WebhookSettings;
 
 /// All topics that there are.
@@ -67,10 +68,9 @@ pub struct WebhookConfig {
 /// Reads `[events]`.
 pub(super) fn events(reader: &mut Reader, rooms: &[String]) -> EventsSettings {
     let queue_redis_url = reader.text("events.queue_redis_url", "");
-    if !queue_redis_url.is_empty()
-        && !["redis://", "rediss://"].iter().any(|scheme| queue_redis_url.starts_with(scheme))
-    {
-        reader.mistake("events.queue_redis_url", "must begin with redis:// (leave it empty for no queue.activated)");
+    if !queue_redis_url.is_empty() && !is_server(&queue_redis_url) {
+        let what = format!("{} (leave it empty for no queue.activated)", super::A_SERVER);
+        reader.mistake("events.queue_redis_url", &what);
     }
     if !queue_redis_url.is_empty() && rooms.is_empty() {
         reader.mistake(

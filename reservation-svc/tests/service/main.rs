@@ -35,6 +35,7 @@ mod retries;
 mod rules;
 mod sales;
 mod seatmap;
+mod sentinel;
 mod tickets;
 mod tokens;
 mod users;
