@@ -12,32 +12,36 @@ use tokio::sync::watch;
 
 use crate::http::App;
 use crate::http::problem::{Kind, Problem};
-use crate::ledger::LedgerError;
+use crate::ledger::{Ledger, LedgerError};
 
 /// What readiness depends on.
 #[derive(Clone)]
 struct Admin {
     app: Arc<App>,
+    /// The database by a connection of its own: a full pool must not look like a dead database.
+    probe: Ledger,
     draining: watch::Receiver<bool>,
 }
 
-/// `/livez`, `/readyz`, `/metrics`. `draining` says true from the moment of shutdown.
-pub fn router(app: Arc<App>, draining: watch::Receiver<bool>) -> Router {
+/// `/livez`, `/readyz`, `/metrics`. `probe` asks the database whether it is there; `draining` says true from the moment
+/// of shutdown.
+pub fn router(app: Arc<App>, probe: Ledger, draining: watch::Receiver<bool>) -> Router {
     Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .fallback(|| async { Problem::new(Kind::NotFound, "There is nothing at this path.") })
         .method_not_allowed_fallback(|| async { Problem::new(Kind::MethodNotAllowed, "Only GET.") })
-        .with_state(Admin { app, draining })
+        .with_state(Admin { app, probe, draining })
 }
 
 /// Ready: the database answers, has the schema of this version, and queue tokens can be checked. Redis and a replica
-/// only make things faster; a full pool is told and refuses nobody here: it is a crowd, and the next moment it is not.
-async fn ready(State(Admin { app, draining }): State<Admin>) -> Response {
+/// only make things faster; a full pool is told and refuses nobody here: it is a crowd, and a balancer that took all
+/// instances out because of one would end the sale.
+async fn ready(State(Admin { app, probe, draining }): State<Admin>) -> Response {
     let told = |checked: Result<(), LedgerError>| checked.map_or_else(|error| error.to_string(), |()| "ok".to_owned());
-    let database = told(app.ledger.ping().await);
-    let schema = if database == "ok" { told(app.ledger.check_schema().await) } else { "not known".to_owned() };
+    let database = told(probe.ping().await);
+    let schema = if database == "ok" { told(probe.check_schema().await) } else { "not known".to_owned() };
     let queue_keys = match &app.queue {
         None => "not required",
         Some(gate) if gate.keys().current().is_some() => "ok",

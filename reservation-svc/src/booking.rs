@@ -10,7 +10,7 @@ use crate::ledger::holds::{Hold, HoldAnswer, HoldRequest, ReleaseAnswer, Wanted}
 use crate::ledger::idempotency::IdempotencyKey;
 use crate::ledger::payments::{CancelAnswer, PayAnswer, PayRequest, Reservation};
 use crate::ledger::{Ledger, LedgerError};
-use crate::lock::{Locked, SeatLock};
+use crate::lock::{Locked, Owner, SeatLock};
 use crate::metrics::Metrics;
 use crate::seat::{ScheduleId, SeatNumber, Seats, Standing, UserId};
 use crate::seatmap::{Change, SeatMaps};
@@ -70,6 +70,7 @@ impl Booking {
             Ok(HoldAnswer::SeatTaken { .. }) => "seat_taken",
             Ok(HoldAnswer::NoAdjacentSeats) => "no_adjacent_seats",
             Ok(_) => "refused",
+            Err(LedgerError::Contended) => "busy",
             Err(_) => "error",
         });
         answer
@@ -77,14 +78,16 @@ impl Booking {
 
     /// The answer, and whether the lock gave it.
     async fn hold_named(&self, request: &HoldRequest, seats: &Seats) -> (Result<HoldAnswer, LedgerError>, bool) {
-        let locked = self.lock.acquire(request.schedule, seats, request.hold).await;
+        let owner = owner_of(request);
+        let locked = self.lock.acquire(request.schedule, seats, &owner).await;
         let answer = match (&locked, &request.key) {
             (Locked::Taken(taken), None) => {
                 Ok(HoldAnswer::SeatTaken { seats: taken.iter().map(ToString::to_string).collect() })
             }
             // The key may already have an answer; if not, this is it from now on.
             (Locked::Taken(taken), Some(key)) => self.ledger.refuse_hold(request.user, taken, key).await,
-            (Locked::Ours | Locked::Unknown, _) => self.ledger.hold(request).await,
+            // A twin is under way, done or dead: a refusal stored now would stand in the way of its own hold.
+            (Locked::Ours | Locked::Twin | Locked::Unknown, _) => self.ledger.hold(request).await,
         };
         let by_lock = matches!(locked, Locked::Taken(_));
         if !by_lock {
@@ -94,11 +97,11 @@ impl Booking {
                     let changes = held(hold);
                     // Both at once: one wait for Redis.
                     tokio::join!(
-                        self.lock.extend(request.schedule, seats, request.hold, request.ttl),
+                        self.lock.extend(request.schedule, seats, &owner, request.ttl),
                         self.maps.tell(request.schedule, &changes),
                     );
                 }
-                _ => self.lock.release(request.schedule, seats.as_slice(), request.hold).await,
+                _ => self.lock.release(request.schedule, seats.as_slice(), &owner).await,
             }
         }
         (answer, by_lock)
@@ -113,9 +116,10 @@ impl Booking {
             self.maps.tell(request.schedule, &held(hold)).await;
             let names: Vec<String> = hold.lines.iter().map(|line| line.seat.clone()).collect();
             if let Ok(seats) = Seats::parse(&names, names.len()) {
+                let owner = owner_of(request);
                 // Somebody who asked for these seats by name at this moment may have the locks: they end by themselves.
-                if self.lock.acquire(request.schedule, &seats, request.hold).await == Locked::Ours {
-                    self.lock.extend(request.schedule, &seats, request.hold, request.ttl).await;
+                if self.lock.acquire(request.schedule, &seats, &owner).await == Locked::Ours {
+                    self.lock.extend(request.schedule, &seats, &owner, request.ttl).await;
                 }
             }
         }
@@ -196,8 +200,13 @@ impl Booking {
     async fn unlock<'a>(&self, schedule: i64, seats: impl Iterator<Item = &'a str>, hold: Uuid) {
         // Every seat in the ledger came in through the same check, or from seed data that fits it.
         let seats: Vec<SeatNumber> = seats.filter_map(|seat| SeatNumber::parse(seat).ok()).collect();
-        self.lock.release(ScheduleId(schedule), &seats, hold).await;
+        self.lock.release(ScheduleId(schedule), &seats, &Owner::new(hold, None)).await;
     }
+}
+
+fn owner_of(request: &HoldRequest) -> Owner {
+    let mark = request.key.as_ref().map(|key| key.mark(request.user));
+    Owner::new(request.hold, mark.as_deref())
 }
 
 fn change(seat: &str, version: i64, standing: Standing) -> Change {

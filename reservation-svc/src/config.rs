@@ -14,9 +14,11 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::auth::queue::QueueGateSettings;
+use crate::auth::users::Expected;
 use crate::booking::HoldRules;
 use crate::ledger::LedgerSettings;
-use events::{EventsSettings, WebhookConfig};
+use crate::server::is_server;
+use events::{EventsSettings, TicketKeys, WebhookConfig};
 use gateway::GatewaySettings;
 use reader::{Mistake, Reader};
 
@@ -38,6 +40,8 @@ pub struct Config {
     pub queue: Option<QueueGateSettings>,
     /// How users' tokens are checked.
     pub users: UserKeys,
+    /// What users' tokens must say besides.
+    pub user_tokens: Expected,
     /// Whoever asks becomes one of the demo's users. Only on loopback.
     pub demo_login: bool,
     /// What one hold may be.
@@ -48,8 +52,8 @@ pub struct Config {
     pub events: EventsSettings,
     /// Who is told of events, outside; `None`: nobody.
     pub webhook: Option<WebhookConfig>,
-    /// The key that signs tickets; `None`: there are none.
-    pub ticket_key_file: Option<PathBuf>,
+    /// The keys of tickets.
+    pub tickets: TicketKeys,
     /// Where payments by card go; `None`: only wallets.
     pub gateway: Option<GatewaySettings>,
 }
@@ -150,12 +154,11 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
     }
     let max_connections = reader.whole("database.max_connections", 20, 1..=1_000);
     let redis_url = reader.text("redis.url", "");
-    if !redis_url.is_empty() && !["redis://", "rediss://"].iter().any(|scheme| redis_url.starts_with(scheme)) {
-        reader
-            .mistake("redis.url", "must begin with redis:// (leave it empty for no seat lock and no seat maps there)");
+    if !redis_url.is_empty() && !is_server(&redis_url) {
+        reader.mistake("redis.url", &format!("{A_SERVER} (leave it empty for no seat lock and no seat maps there)"));
     }
     let (queue, rooms) = queue(reader, needs);
-    let users = users(reader, needs);
+    let (users, user_tokens) = users(reader, needs);
     let demo_login = demo_login(reader, listen, &users);
     let gateway = gateway::read(reader);
     let keep_seat_maps = reader.flag("redis.keep_seat_maps", true);
@@ -168,7 +171,7 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
     let requests_per_s = NonZeroU32::new(reader.whole("limits.user_requests_per_s", 10, 0..=100_000));
     let events = events::events(reader, &rooms);
     let webhook = events::webhook(reader);
-    let ticket_key_file = events::tickets(reader);
+    let tickets = events::tickets(reader);
     Config {
         listen,
         admin_listen,
@@ -182,15 +185,19 @@ fn check(reader: &mut Reader, needs: Needs) -> Config {
         keep_seat_maps,
         queue,
         users,
+        user_tokens,
         demo_login,
         holds,
         requests_per_s,
         events,
         webhook,
-        ticket_key_file,
+        tickets,
         gateway,
     }
 }
+
+/// What a Redis URL must be.
+const A_SERVER: &str = "must be redis://HOST:PORT/ or redis+sentinel://HOST:PORT,HOST:PORT/NAME";
 
 fn is_postgres(url: &str) -> bool {
     ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme))
@@ -218,7 +225,7 @@ fn queue(reader: &mut Reader, needs: Needs) -> (Option<QueueGateSettings>, Vec<S
     (Some(settings), rooms)
 }
 
-fn users(reader: &mut Reader, needs: Needs) -> UserKeys {
+fn users(reader: &mut Reader, needs: Needs) -> (UserKeys, Expected) {
     let file = reader.text("users.hs256_secret_file", "");
     let jwks = reader.text("users.jwks_url", "");
     match (file.is_empty(), jwks.is_empty()) {
@@ -229,7 +236,16 @@ fn users(reader: &mut Reader, needs: Needs) -> UserKeys {
         (true, false) => url(reader, "users.jwks_url", &jwks),
         _ => {}
     }
-    if jwks.is_empty() { UserKeys::SecretFile(file.into()) } else { UserKeys::JwksUrl(jwks) }
+    let mut expected = |key: &str| {
+        let value = reader.text(key, "");
+        if value.is_empty() && !jwks.is_empty() {
+            reader.mistake(key, "is missing: with users.jwks_url, tokens for other applications have the same keys");
+        }
+        (!value.is_empty()).then_some(value)
+    };
+    let expected = Expected { issuer: expected("users.issuer"), audience: expected("users.audience") };
+    let keys = if jwks.is_empty() { UserKeys::SecretFile(file.into()) } else { UserKeys::JwksUrl(jwks) };
+    (keys, expected)
 }
 
 /// Gives users away for nothing: never where others than this machine could ask.
@@ -349,8 +365,21 @@ mod tests {
         for listen in ["0.0.0.0:9000", "[::]:9000", "192.168.0.2:9000"] {
             assert_eq!(with(&format!("[server]\nlisten = {listen:?}")), ["users.demo_login"], "{listen}");
         }
-        let keys = GOOD.replace("hs256_secret_file = \"users.key\"", "jwks_url = \"https://id.example/keys\"");
+        let keys = format!("{}\nissuer = \"i\"\naudience = \"a\"", with_jwks());
         assert_eq!(mistakes(&format!("{keys}\ndemo_login = true")), ["users.demo_login"]);
+    }
+
+    fn with_jwks() -> String {
+        GOOD.replace("hs256_secret_file = \"users.key\"", "jwks_url = \"https://id.example/keys\"")
+    }
+
+    #[test]
+    fn keys_of_an_identity_provider_need_its_name_and_ours() {
+        assert_eq!(mistakes(&with_jwks()), ["users.issuer", "users.audience"]);
+        let good = format!("{}\nissuer = \"https://id.example\"\naudience = \"tickets\"", with_jwks());
+        let config = parse(&good, Overrides::default(), Needs::Everything).map_err(|e| e.to_string()).unwrap();
+        assert_eq!(config.user_tokens.audience.as_deref(), Some("tickets"));
+        assert_eq!(parse(GOOD, Overrides::default(), Needs::Everything).unwrap().user_tokens, Expected::default());
     }
 
     #[test]

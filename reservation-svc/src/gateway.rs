@@ -53,9 +53,22 @@ pub enum GatewayError {
     /// No answer in time, no connection, or a failure of its own.
     #[error("the gateway does not answer: {0}")]
     Unavailable(String),
-    /// An answer that is against docs/GATEWAY.md: a wrong secret, or not the gateway that we know.
+    /// It does not know us, or is not there where it was said to be: for the operator to put right.
+    #[error("the gateway turns us away: {0}; see gateway.url and gateway.secret_file")]
+    TurnedAway(String),
+    /// An answer about this payment that is against docs/GATEWAY.md. Of other payments it says nothing.
     #[error("the gateway's answer can not be used: {0}")]
     Nonsense(String),
+}
+
+impl GatewayError {
+    /// Whether the next call would fare no better, whosever payment it is about.
+    pub fn is_everybodys(&self) -> bool {
+        match self {
+            Self::Resting | Self::Unavailable(_) | Self::TurnedAway(_) => true,
+            Self::Nonsense(_) => false,
+        }
+    }
 }
 
 /// A payment gateway. Each call is idempotent for its payment.

@@ -36,6 +36,7 @@ use crate::auth::demo::DemoLogin;
 use crate::auth::queue::QueueGate;
 use crate::auth::users::UserGate;
 use crate::booking::{Booking, HoldRules};
+use crate::catalogue::Catalogue;
 use crate::ledger::position::Position;
 use crate::ledger::{Ledger, LedgerError};
 use crate::metrics::Metrics;
@@ -54,6 +55,8 @@ pub struct App {
     pub booking: Booking,
     /// Seat maps.
     pub maps: SeatMaps,
+    /// What is on.
+    pub catalogue: Catalogue,
     /// Who has just written.
     pub recent: Recent,
     /// Reads and charges.

@@ -13,13 +13,16 @@ pub mod partitions;
 pub mod payments;
 mod pool;
 pub mod position;
+mod refusals;
 pub mod replica;
+pub mod retention;
 pub mod schema;
 pub mod seed;
 pub mod tickets;
 pub mod wallet;
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -34,6 +37,7 @@ use crate::metrics::Metrics;
 pub use error::LedgerError;
 use pool::{Lent, Pool};
 use position::Position;
+use refusals::Refusals;
 pub use replica::ReadFrom;
 use replica::Replica;
 
@@ -60,6 +64,8 @@ pub struct LedgerSettings {
 pub struct Ledger {
     pool: Pool,
     replica: Option<Replica>,
+    /// Shared by all clones: they gather what is written down together.
+    refusals: Arc<Refusals>,
     metrics: Metrics,
 }
 
@@ -69,7 +75,13 @@ impl Ledger {
         let pool = Pool::new(options(&settings.url)?, settings.max_connections);
         let replica = settings.replica_url.as_ref().map(options).transpose()?;
         let replica = replica.map(|options| Replica::new(options, settings.max_connections));
-        Ok(Self { pool, replica, metrics })
+        Ok(Self { pool, replica, refusals: Arc::default(), metrics })
+    }
+
+    /// The same database by one connection of its own, made when first needed: for questions that must not wait
+    /// behind a crowd.
+    pub fn apart(&self) -> Self {
+        Self { pool: Pool::new(self.pool.options(), 1), replica: None, ..self.clone() }
     }
 
     /// Whether the database answers at all.
@@ -193,6 +205,7 @@ fn read<T: DeserializeOwned>(answer: serde_json::Value) -> Result<T, LedgerError
     match answer.get("outcome").and_then(serde_json::Value::as_str) {
         Some("key-reused") => Err(LedgerError::KeyReused),
         Some("key-in-progress") => Err(LedgerError::KeyInProgress),
+        Some("user-unknown") => Err(LedgerError::UserUnknown),
         _ => serde_json::from_value(answer).map_err(|error| LedgerError::Broken(error.to_string())),
     }
 }

@@ -1,16 +1,16 @@
 //! The one connection to Redis: bounded in time, and left alone by a breaker while it does not answer.
 //! Whoever asks must be able to go on without an answer. Must not know SQL or HTTP.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, FromRedisValue, RedisResult, ScriptInvocation};
+use redis::aio::ConnectionManagerConfig;
+use redis::{FromRedisValue, RedisResult, ScriptInvocation};
 use tokio::time::Instant;
 
 use crate::breaker::{Breaker, Failed};
 use crate::metrics::Metrics;
+use crate::server::{NotAServer, Server};
 
 /// How long anybody waits for Redis before going on without it.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -23,14 +23,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Why the link could not be set up.
 #[derive(Debug, thiserror::Error)]
-#[error("redis.url is not a Redis URL (expected redis://HOST:PORT/)")]
-pub struct LinkError(#[from] redis::RedisError);
+#[error("redis.url: {0}")]
+pub struct LinkError(NotAServer);
 
 /// A connection that is made at its first use, so that a Redis that is down delays nothing.
 pub struct Link {
-    client: Client,
-    /// Swapped for a new one when the old one is given up.
-    manager: ArcSwap<ConnectionManager>,
+    server: Server,
     /// A plain mutex: held for a few instructions, never across an await.
     breaker: Mutex<Breaker>,
     started: Instant,
@@ -40,11 +38,13 @@ pub struct Link {
 impl Link {
     /// A link to the Redis at `url`.
     pub fn at(url: &str, metrics: Metrics) -> Result<Self, LinkError> {
-        let client = Client::open(url)?;
-        let manager = ArcSwap::from_pointee(connect(&client)?);
+        let config = ConnectionManagerConfig::new()
+            .set_number_of_retries(1)
+            .set_max_delay(PATIENCE)
+            .set_connection_timeout(Some(PATIENCE))
+            .set_response_timeout(Some(PATIENCE));
         Ok(Self {
-            client,
-            manager,
+            server: Server::at(url, config).map_err(LinkError)?,
             breaker: Mutex::new(Breaker::new(FAILURES, PAUSE)),
             started: Instant::now(),
             metrics,
@@ -57,8 +57,9 @@ impl Link {
             self.metrics.redis_command(name, "skipped");
             return None;
         }
-        let mut manager = ConnectionManager::clone(&self.manager.load());
-        let answer: Result<RedisResult<T>, _> = tokio::time::timeout(PATIENCE, call.invoke_async(&mut manager)).await;
+        let asked = async { call.invoke_async(&mut self.server.connection().await?).await };
+        let answer: Result<RedisResult<T>, _> = tokio::time::timeout(PATIENCE, asked).await;
+        let demoted = matches!(&answer, Ok(Err(error)) if error.code() == Some("READONLY"));
         let why = match answer {
             Ok(Ok(value)) => {
                 self.with_breaker(|breaker, _| breaker.succeeded());
@@ -73,12 +74,9 @@ impl Link {
         if failed == Failed::Opened {
             tracing::warn!(why, "Redis does not answer; seats are held and shown without it until it does");
         }
-        if failed != Failed::Once {
-            // The manager notices a connection that broke, not one that fell silent.
-            match connect(&self.client) {
-                Ok(manager) => self.manager.store(Arc::new(manager)),
-                Err(error) => tracing::warn!(%error, "no new connection to Redis"),
-            }
+        if demoted || failed != Failed::Once {
+            // It notices by itself when it broke, not when it fell silent, or leads to the primary no more.
+            self.server.leave();
         }
         None
     }
@@ -88,14 +86,4 @@ impl Link {
         let mut breaker = self.breaker.lock().unwrap_or_else(PoisonError::into_inner);
         act(&mut breaker, now)
     }
-}
-
-/// A manager that connects at its first use.
-fn connect(client: &Client) -> RedisResult<ConnectionManager> {
-    let config = ConnectionManagerConfig::new()
-        .set_number_of_retries(1)
-        .set_max_delay(PATIENCE)
-        .set_connection_timeout(Some(PATIENCE))
-        .set_response_timeout(Some(PATIENCE));
-    ConnectionManager::new_lazy_with_config(client.clone(), config)
 }

@@ -153,7 +153,7 @@ fn user_token(config: &Config, user: i64, ttl_s: u64) -> anyhow::Result<()> {
     let secret = secrets::hs256_secret(path)?;
     let user = UserId::new(user).context("--user must be positive")?;
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    say(&users::mint(&secret, user, now_s, ttl_s)?)
+    say(&users::mint_for(&secret, &config.user_tokens, user, now_s, ttl_s)?)
 }
 
 fn say(line: &str) -> anyhow::Result<()> {

@@ -151,7 +151,8 @@ impl Metrics {
         self.rate_limited.inc();
     }
 
-    /// The gateway was asked: `ok`, `unavailable`, `nonsense` or `skipped` (the breaker is open).
+    /// The gateway was asked: `ok`, `unavailable`, `turned_away`, `nonsense` or `skipped` (the breaker is
+    /// open).
     pub fn gateway_call(&self, operation: &str, outcome: &str, took: Duration) {
         self.gateway_calls.with_label_values(&[operation, outcome]).inc();
         if outcome != "skipped" {

@@ -1,7 +1,6 @@
 //! Seat maps, made once and shown to everybody: kept in the process for a moment, in Redis for seconds, read from the
 //! database by one for all who wait. Whatever goes wrong with Redis, the database answers. Knows no HTTP and no SQL.
 
-mod flight;
 pub mod rendered;
 pub mod store;
 
@@ -12,11 +11,11 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::time::Instant;
 
+pub use crate::flight::Wish;
+use crate::flight::{Flights, Landed};
 use crate::ledger::{Ledger, LedgerError, ReadFrom};
 use crate::metrics::Metrics;
 use crate::seat::{ScheduleId, Seat};
-use flight::Flights;
-pub use flight::Landed;
 pub use rendered::{Render, Rendered};
 pub use store::Change;
 use store::{Filled, MapStore, Stored};
@@ -26,15 +25,6 @@ pub const SHOWN_FOR: Duration = Duration::from_millis(100);
 
 /// Schedules whose maps a process keeps. More than are ever on sale at once.
 const MOST_KEPT: usize = 1_000;
-
-/// How a reader wants the map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
-    /// As it is shown to everybody.
-    AsShown,
-    /// With everything in it that was committed before this call: for who has just changed it.
-    Fresh,
-}
 
 /// The seat maps of all schedules. Cheap to clone.
 #[derive(Clone)]
@@ -55,7 +45,7 @@ struct Inner {
 struct Entry {
     /// The last one made.
     current: ArcSwapOption<Rendered>,
-    flights: Flights,
+    flights: Flights<Rendered>,
 }
 
 impl SeatMaps {
@@ -70,7 +60,7 @@ impl SeatMaps {
     }
 
     /// The map at the time `now_ms` (ms since 1970); `None` when there is no such schedule.
-    pub async fn get(&self, schedule: ScheduleId, wish: Wish, now_ms: i64) -> Landed {
+    pub async fn get(&self, schedule: ScheduleId, wish: Wish, now_ms: i64) -> Landed<Rendered> {
         let entry = self.entry(schedule);
         if wish == Wish::AsShown
             && let Some(current) = entry.current.load_full()
@@ -108,7 +98,7 @@ impl SeatMaps {
     }
 
     /// One flight: Redis if it knows, else the database, for all who wait.
-    async fn make(&self, schedule: ScheduleId, entry: &Entry, wish: Wish, now_ms: i64) -> Landed {
+    async fn make(&self, schedule: ScheduleId, entry: &Entry, wish: Wish, now_ms: i64) -> Landed<Rendered> {
         // Before anything is read: what is read later is at least as new.
         let since = Instant::now();
         let had = entry.current.load_full();

@@ -16,6 +16,7 @@ use crate::auth::queue::QueueGate;
 use crate::auth::users::UserGate;
 use crate::booking::Booking;
 use crate::booking::card::Cards;
+use crate::catalogue::{Catalogue, Writers};
 use crate::config::gateway::GatewaySettings;
 use crate::config::secrets::{self, SecretError};
 use crate::config::{Config, UserKeys};
@@ -23,6 +24,7 @@ use crate::gateway::guarded::Guarded;
 use crate::gateway::http::{GatewaySetupError, HttpGateway};
 use crate::http::App;
 use crate::http::marks::Recent;
+use crate::http::views::catalogue as views;
 use crate::ledger::{Ledger, LedgerError};
 use crate::link::{Link, LinkError};
 use crate::lock::SeatLock;
@@ -30,10 +32,14 @@ use crate::metrics::Metrics;
 use crate::quota::Quota;
 use crate::seatmap::SeatMaps;
 use crate::seatmap::store::MapStore;
+use crate::server::NotAServer;
 use crate::ticket::{TicketKey, TicketKeyError};
 use crate::{admin, http, listener};
 
-/// Between tidyings of expired idempotency keys; each removes a bounded number.
+/// How lists are written.
+const LISTS: Writers = Writers { concerts: views::concerts, schedules: views::schedules };
+
+/// Between tidyings of expired idempotency keys.
 const TIDY_EVERY: Duration = Duration::from_secs(30);
 
 /// Why the service did not start: with its sources one sentence, what is wrong and what to do.
@@ -55,8 +61,8 @@ pub enum StartError {
     #[error("events.settlement_time_zone: the database knows no time zone {0:?}; write it as in Asia/Seoul")]
     TimeZone(String),
     /// The waiting room's Redis URL is none.
-    #[error("events.queue_redis_url is not a Redis URL (expected redis://HOST:PORT/)")]
-    QueueRedis(redis::RedisError),
+    #[error("events.queue_redis_url: {0}")]
+    QueueRedis(NotAServer),
     /// Kafka's settings are not understood.
     #[error("events.kafka_options: {0}")]
     Kafka(String),
@@ -89,6 +95,8 @@ pub struct Service {
     addr: SocketAddr,
     admin_addr: SocketAddr,
     ledger: Ledger,
+    /// What readiness asks the database with.
+    probe: Ledger,
     /// Readiness goes down and connections drain.
     drain: watch::Sender<bool>,
     /// The admin listener goes last, so that readiness can be seen going down.
@@ -105,9 +113,11 @@ impl Service {
         let (users, demo) = match &config.users {
             UserKeys::SecretFile(path) => {
                 let secret = secrets::hs256_secret(path)?;
-                (UserGate::with_secret(&secret), config.demo_login.then(|| DemoLogin::new(secret)))
+                let expected = config.user_tokens.clone();
+                let gate = UserGate::with_secret(&secret, expected.clone());
+                (gate, config.demo_login.then(|| DemoLogin::new(secret, expected)))
             }
-            UserKeys::JwksUrl(url) => (UserGate::with_jwks(url)?, None),
+            UserKeys::JwksUrl(url) => (UserGate::with_jwks(url, config.user_tokens.clone())?, None),
         };
         if demo.is_some() {
             let (first, last) = DEMO_USERS.into_inner();
@@ -116,7 +126,8 @@ impl Service {
                  with their money. For demos on this machine only, never for real users"
             );
         }
-        let tickets = config.ticket_key_file.as_deref().map(TicketKey::read).transpose()?;
+        let tickets = config.tickets.key_file.as_deref();
+        let tickets = tickets.map(|path| TicketKey::read_with_old(path, &config.tickets.old_key_files)).transpose()?;
         let queue = config.queue.clone().map(QueueGate::new).transpose()?;
         let link = config.redis_url.as_ref().map(|url| Link::at(url.expose_secret(), metrics.clone()));
         let link = link.transpose()?.map(Arc::new);
@@ -132,8 +143,7 @@ impl Service {
             let keys = gate.keys();
             background.spawn(async move { keys.keep_fresh().await });
         }
-        if let UserGate::Keys(keys) = &users {
-            let keys = Arc::clone(keys);
+        if let Some(keys) = users.fetched() {
             background.spawn(async move { keys.keep_fresh().await });
         }
         background.spawn(tidy(ledger.clone()));
@@ -141,11 +151,12 @@ impl Service {
         background.spawn(async move { watched.watch_replica().await });
 
         let cards = config.gateway.as_ref().map(|settings| cards(settings, &ledger, &metrics)).transpose()?;
-        let maps = SeatMaps::new(ledger.clone(), store, http::views::seat_map, metrics.clone());
+        let maps = SeatMaps::new(ledger.clone(), store, views::seat_map, metrics.clone());
         let booking = Booking::new(ledger.clone(), lock, maps.clone(), cards, metrics.clone());
         let app = Arc::new(App {
             booking,
             maps,
+            catalogue: Catalogue::new(ledger.clone(), LISTS),
             recent: Recent::default(),
             ledger: ledger.clone(),
             users,
@@ -163,12 +174,14 @@ impl Service {
     fn serve(app: Arc<App>, public: Bound, admin: Bound, background: JoinSet<()>) -> Self {
         let (drain, draining) = watch::channel(false);
         let (stop_admin, admin_stopping) = watch::channel(false);
-        let admin_router = admin::router(Arc::clone(&app), draining.clone());
         let ledger = app.ledger.clone();
+        let probe = ledger.apart();
+        let admin_router = admin::router(Arc::clone(&app), probe.clone(), draining.clone());
         Self {
             addr: public.addr,
             admin_addr: admin.addr,
             ledger,
+            probe,
             drain,
             stop_admin,
             public: tokio::spawn(listener::serve(public.listener, http::router(app), draining)),
@@ -195,6 +208,7 @@ impl Service {
         self.stop_admin.send_replace(true);
         self.admin.abort();
         self.background.shutdown().await;
+        self.probe.close().await;
         self.ledger.close().await;
         cut_off
     }

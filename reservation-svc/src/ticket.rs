@@ -40,6 +40,20 @@ pub enum TicketKeyError {
         /// Which file.
         path: PathBuf,
     },
+    /// A retired key's file can not be read.
+    #[error("tickets.old_key_files {}: {cause}", path.display())]
+    UnreadableOld {
+        /// Which file.
+        path: PathBuf,
+        /// Why. Said in the sentence, so not a source: the chain would say it twice.
+        cause: std::io::Error,
+    },
+    /// It holds neither half of an Ed25519 key.
+    #[error("tickets.old_key_files {}: not an Ed25519 key in PEM, public (openssl pkey -pubout) or private", path.display())]
+    NotAnOldKey {
+        /// Which file.
+        path: PathBuf,
+    },
 }
 
 /// Why a ticket could not be made.
@@ -72,31 +86,47 @@ pub struct TicketClaims {
     pub exp: i64,
 }
 
-/// The key that signs tickets. Cheap to clone.
+/// The key that signs tickets, and those that did before. Cheap to clone.
 #[derive(Clone)]
 pub struct TicketKey(Arc<Inner>);
 
 struct Inner {
     header: Header,
     signing: EncodingKey,
-    public: Jwk,
+    /// Its public half first, then those of retired keys.
+    public: Vec<Jwk>,
 }
 
 impl TicketKey {
     /// Reads an Ed25519 private key in PEM.
     pub fn read(path: &Path) -> Result<Self, TicketKeyError> {
+        Self::read_with_old(path, &[])
+    }
+
+    /// The same with keys that signed tickets before, of which the public half in PEM is enough.
+    pub fn read_with_old(path: &Path, old: &[PathBuf]) -> Result<Self, TicketKeyError> {
         let pem = std::fs::read(path).map_err(|cause| TicketKeyError::Unreadable { path: path.to_owned(), cause })?;
-        Self::from_pem(&pem).map_err(|_| TicketKeyError::NotAKey { path: path.to_owned() })
+        let old = old.iter().map(|path| read_old(path)).collect::<Result<Vec<_>, _>>()?;
+        Self::new(&pem, old).map_err(|_| TicketKeyError::NotAKey { path: path.to_owned() })
     }
 
     /// The same from the text of a file.
     pub fn from_pem(pem: &[u8]) -> Result<Self, jsonwebtoken::errors::Error> {
+        Self::new(pem, Vec::new())
+    }
+
+    fn new(pem: &[u8], old: Vec<Jwk>) -> Result<Self, jsonwebtoken::errors::Error> {
         let signing = EncodingKey::from_ed_pem(pem)?;
-        let mut public = Jwk::from_encoding_key(&signing, Algorithm::EdDSA)?;
-        let kid = public.thumbprint(ThumbprintHash::SHA256)?;
-        public.common.key_id = Some(kid.clone());
-        public.common.public_key_use = Some(PublicKeyUse::Signature);
-        let header = Header { typ: Some(TYPE.to_owned()), kid: Some(kid), ..Header::new(Algorithm::EdDSA) };
+        let current = named(Jwk::from_encoding_key(&signing, Algorithm::EdDSA)?)?;
+        let kid = current.common.key_id.clone();
+        let header = Header { typ: Some(TYPE.to_owned()), kid, ..Header::new(Algorithm::EdDSA) };
+        let mut public = vec![current];
+        for key in old {
+            // The current one may be listed already, for the day on which it is retired.
+            if public.iter().all(|known| known.common.key_id != key.common.key_id) {
+                public.push(key);
+            }
+        }
         Ok(Self(Arc::new(Inner { header, signing, public })))
     }
 
@@ -114,10 +144,25 @@ impl TicketKey {
         encode(&self.0.header, &claims, &self.0.signing).map_err(TicketError::Sign)
     }
 
-    /// What a gate needs to check tickets: the public key.
+    /// What a gate needs to check tickets: the public keys, that of the key that signs first.
     pub fn public_keys(&self) -> JwkSet {
-        JwkSet { keys: vec![self.0.public.clone()] }
+        JwkSet { keys: self.0.public.clone() }
     }
+}
+
+fn read_old(path: &Path) -> Result<Jwk, TicketKeyError> {
+    let pem = std::fs::read(path).map_err(|cause| TicketKeyError::UnreadableOld { path: path.to_owned(), cause })?;
+    let private = || EncodingKey::from_ed_pem(&pem).and_then(|key| Jwk::from_encoding_key(&key, Algorithm::EdDSA));
+    let public = || DecodingKey::from_ed_pem(&pem).and_then(|key| Jwk::from_decoding_key(&key, Some(Algorithm::EdDSA)));
+    let key = private().or_else(|_| public()).and_then(named);
+    key.map_err(|_| TicketKeyError::NotAnOldKey { path: path.to_owned() })
+}
+
+/// Named by its thumbprint, which both halves have in common.
+fn named(mut key: Jwk) -> Result<Jwk, jsonwebtoken::errors::Error> {
+    key.common.key_id = Some(key.thumbprint(ThumbprintHash::SHA256)?);
+    key.common.public_key_use = Some(PublicKeyUse::Signature);
+    Ok(key)
 }
 
 /// What a gate does: the claims of a ticket whose signature, type and issuer are right. Time is the gate's matter.
@@ -144,7 +189,10 @@ pub fn qr_svg(token: &str) -> Result<String, TicketError> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
     use chrono::DateTime;
+    use jsonwebtoken::jwk::AlgorithmParameters;
     use uuid::Uuid;
 
     use super::*;
@@ -178,6 +226,41 @@ mod tests {
         assert!(check(&format!("{head}x.{signature}"), &ours.public_keys()).is_err());
         let plain = encode(&Header::new(Algorithm::EdDSA), &serde_json::json!({}), &ours.0.signing).unwrap();
         assert!(check(&plain, &ours.public_keys()).is_err(), "another token of the same key is no ticket");
+    }
+
+    #[test]
+    fn tickets_of_a_retired_key_are_good_and_its_public_half_is_enough() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &str| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path
+        };
+        let pem = || queue_token::SigningKey::generate_ed25519("t").unwrap().to_pem().unwrap();
+        let (old, older, new) = (pem(), pem(), pem());
+        let tickets = [&old, &older].map(|pem| TicketKey::from_pem(pem.as_bytes()).unwrap().sign(&admits(1)).unwrap());
+        let key = TicketKey::from_pem(older.as_bytes()).unwrap();
+        let AlgorithmParameters::OctetKeyPair(half) = &key.0.public[0].algorithm else { panic!("no key pair") };
+        // What `openssl pkey -pubout` writes: the algorithm's DER in front of the 32 bytes.
+        let mut der = vec![0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+        der.extend(URL_SAFE_NO_PAD.decode(&half.x).unwrap());
+        let public = format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(der));
+        let (current, older) = (file("new.pem", &new), file("older.pub", &public));
+        let old = file("old.pem", &old);
+
+        let key = TicketKey::read_with_old(&current, &[old.clone(), older, current.clone()]).unwrap();
+        assert_eq!(key.public_keys().keys.len(), 3);
+        for ticket in &tickets {
+            assert!(check(ticket, &key.public_keys()).is_ok());
+            assert!(check(ticket, &TicketKey::read(&current).unwrap().public_keys()).is_err());
+        }
+        let signed = key.sign(&admits(1)).unwrap();
+        assert!(check(&signed, &TicketKey::read(&current).unwrap().public_keys()).is_ok(), "the new one signs");
+
+        let garbage = file("garbage", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n");
+        let refused = |old: PathBuf| TicketKey::read_with_old(&current, &[old]).err().unwrap().to_string();
+        assert!(refused(garbage).contains("not an Ed25519 key"));
+        assert!(refused(folder.path().join("nowhere")).starts_with("tickets.old_key_files "));
     }
 
     #[test]

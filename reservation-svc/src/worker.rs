@@ -13,6 +13,7 @@ pub mod partitions;
 pub mod queue_events;
 pub mod recovery;
 pub mod relay;
+pub mod retention;
 pub mod setup;
 pub mod sink;
 pub mod task;

@@ -39,7 +39,14 @@ const RULES: &[(&[&str], &[&str])] = &[
         &["pingora", "axum", "sqlx"],
     ),
     (
-        &["reservation-svc/src/link.rs", "reservation-svc/src/seatmap.rs", "reservation-svc/src/seatmap"],
+        &[
+            "reservation-svc/src/link.rs",
+            "reservation-svc/src/server.rs",
+            "reservation-svc/src/flight.rs",
+            "reservation-svc/src/catalogue.rs",
+            "reservation-svc/src/seatmap.rs",
+            "reservation-svc/src/seatmap",
+        ],
         &["pingora", "axum", "sqlx"],
     ),
     (&["waitroom-proxy/src/store/memory.rs", "waitroom-proxy/src/store/memory"], &["redis"]),

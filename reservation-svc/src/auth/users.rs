@@ -30,24 +30,49 @@ struct Claims {
     iat: Option<u64>,
 }
 
+/// What a token must say besides who its user is; `None`: is not looked at. An identity provider signs tokens for
+/// many applications with the same keys: only these tell ours from theirs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Expected {
+    /// Who issued it.
+    #[serde(rename = "iss", skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Whom it is for; one of those that it names.
+    #[serde(rename = "aud", skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+}
+
 /// Checks users' tokens with a shared secret or with fetched keys.
-pub enum UserGate {
+pub struct UserGate {
+    keys: Keys,
+    expected: Expected,
+}
+
+enum Keys {
     /// HS256 with this secret.
     Secret(Box<DecodingKey>),
     /// Signed by one of these keys.
-    Keys(Arc<JwksCache<JwkSet>>),
+    Fetched(Arc<JwksCache<JwkSet>>),
 }
 
 impl UserGate {
     /// Tokens signed with HS256 and this secret.
-    pub fn with_secret(secret: &SecretSlice<u8>) -> Self {
-        Self::Secret(Box::new(DecodingKey::from_secret(secret.expose_secret())))
+    pub fn with_secret(secret: &SecretSlice<u8>, expected: Expected) -> Self {
+        Self { keys: Keys::Secret(Box::new(DecodingKey::from_secret(secret.expose_secret()))), expected }
     }
 
     /// Tokens signed by a key published at `url`.
-    pub fn with_jwks(url: &str) -> Result<Self, JwksError> {
+    pub fn with_jwks(url: &str, expected: Expected) -> Result<Self, JwksError> {
         let parse = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|error| error.to_string());
-        Ok(Self::Keys(Arc::new(JwksCache::new(url, parse)?)))
+        Ok(Self { keys: Keys::Fetched(Arc::new(JwksCache::new(url, parse)?)), expected })
+    }
+
+    /// The fetched keys, to be kept fresh; `None` with a secret.
+    pub fn fetched(&self) -> Option<Arc<JwksCache<JwkSet>>> {
+        match &self.keys {
+            Keys::Secret(_) => None,
+            Keys::Fetched(keys) => Some(Arc::clone(keys)),
+        }
     }
 
     /// Who the token says is asking.
@@ -55,9 +80,9 @@ impl UserGate {
         if token.len() > MAX_TOKEN {
             return Err(AuthError::Refused("too long"));
         }
-        let claims = match self {
-            Self::Secret(key) => read(token, key, Algorithm::HS256)?,
-            Self::Keys(keys) => {
+        let claims = match &self.keys {
+            Keys::Secret(key) => read(token, key, Algorithm::HS256, &self.expected)?,
+            Keys::Fetched(keys) => {
                 let header = decode_header(token).map_err(|_| AuthError::Refused("malformed"))?;
                 if !PUBLIC_ALGORITHMS.contains(&header.alg) {
                     return Err(AuthError::Refused("algorithm"));
@@ -71,7 +96,7 @@ impl UserGate {
                 let jwk = known.find(&kid).ok_or(AuthError::Refused("unknown kid"))?;
                 let key = DecodingKey::from_jwk(jwk).map_err(|_| AuthError::Refused("unusable key"))?;
                 // Fails unless the key is of the algorithm's family.
-                read(token, &key, header.alg)?
+                read(token, &key, header.alg, &self.expected)?
             }
         };
         if claims.exp.saturating_add(LEEWAY_S) <= now_s {
@@ -84,13 +109,22 @@ impl UserGate {
     }
 }
 
-/// Verifies the signature. The times are checked by the caller, whose clock it is.
-fn read(token: &str, key: &DecodingKey, algorithm: Algorithm) -> Result<Claims, AuthError> {
+/// Verifies the signature, and that the token is meant for us. The times are checked by the caller, whose clock it is.
+fn read(token: &str, key: &DecodingKey, algorithm: Algorithm, expected: &Expected) -> Result<Claims, AuthError> {
     let mut rules = Validation::new(algorithm);
     rules.validate_exp = false;
     rules.validate_nbf = false;
-    rules.validate_aud = false;
-    rules.set_required_spec_claims(&["exp", "sub"]);
+    rules.validate_aud = expected.audience.is_some();
+    let mut required = vec!["exp", "sub"];
+    if let Some(audience) = &expected.audience {
+        rules.set_audience(&[audience]);
+        required.push("aud");
+    }
+    if let Some(issuer) = &expected.issuer {
+        rules.set_issuer(&[issuer]);
+        required.push("iss");
+    }
+    rules.set_required_spec_claims(&required);
     decode(token, key, &rules).map(|data| data.claims).map_err(|_| AuthError::Refused("invalid"))
 }
 
@@ -101,8 +135,27 @@ pub fn mint(
     now_s: u64,
     ttl_s: u64,
 ) -> Result<String, jsonwebtoken::errors::Error> {
+    mint_for(secret, &Expected::default(), user, now_s, ttl_s)
+}
+
+/// The same with what a service expects of its tokens.
+pub fn mint_for(
+    secret: &SecretSlice<u8>,
+    expected: &Expected,
+    user: UserId,
+    now_s: u64,
+    ttl_s: u64,
+) -> Result<String, jsonwebtoken::errors::Error> {
+    #[derive(Serialize)]
+    struct Minted<'a> {
+        #[serde(flatten)]
+        expected: &'a Expected,
+        #[serde(flatten)]
+        claims: Claims,
+    }
     let claims = Claims { sub: user.get().to_string(), exp: now_s.saturating_add(ttl_s), nbf: None, iat: Some(now_s) };
-    encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret.expose_secret()))
+    let key = EncodingKey::from_secret(secret.expose_secret());
+    encode(&Header::new(Algorithm::HS256), &Minted { expected, claims }, &key)
 }
 
 #[cfg(test)]
@@ -117,14 +170,37 @@ mod tests {
 
     #[tokio::test]
     async fn a_minted_token_names_its_user() {
-        let gate = UserGate::with_secret(&secret(1));
+        let gate = UserGate::with_secret(&secret(1), Expected::default());
         let token = mint(&secret(1), UserId::new(7).unwrap(), NOW, 60).unwrap();
         assert_eq!(gate.check(&token, NOW).await.unwrap().get(), 7);
     }
 
     #[tokio::test]
+    async fn refused_tokens_of_another_issuer_or_for_another_application() {
+        let said = |issuer: Option<&str>, audience: Option<&str>| Expected {
+            issuer: issuer.map(str::to_owned),
+            audience: audience.map(str::to_owned),
+        };
+        let token = |expected: &Expected| mint_for(&secret(1), expected, UserId::new(7).unwrap(), NOW, 60).unwrap();
+        let ours = said(Some("https://id.example"), Some("tickets"));
+        let gate = UserGate::with_secret(&secret(1), ours.clone());
+        assert_eq!(gate.check(&token(&ours), NOW).await.unwrap().get(), 7);
+        for other in [
+            said(None, None),
+            said(Some("https://id.example"), None),
+            said(None, Some("tickets")),
+            said(Some("https://id.example"), Some("newsletter")),
+            said(Some("https://other.example"), Some("tickets")),
+        ] {
+            assert!(gate.check(&token(&other), NOW).await.is_err(), "{other:?}");
+        }
+        let any = UserGate::with_secret(&secret(1), Expected::default());
+        assert!(any.check(&token(&ours), NOW).await.is_ok(), "where nothing is expected, anything may be said");
+    }
+
+    #[tokio::test]
     async fn refused_user_tokens() {
-        let gate = UserGate::with_secret(&secret(1));
+        let gate = UserGate::with_secret(&secret(1), Expected::default());
         let user = UserId::new(7).unwrap();
         let expired = mint(&secret(1), user, NOW - 120, 60).unwrap();
         let forged = mint(&secret(2), user, NOW, 60).unwrap();

@@ -153,10 +153,18 @@ impl Cards {
                     "not_written"
                 }
             },
-            Ok(false) => {
-                tracing::error!(%payment, ?owed, ?standing, "a payment is stuck: see docs/GATEWAY.md");
-                "stuck"
-            }
+            // Somebody else may have settled what had become of it meanwhile, such as its cancellation.
+            Ok(false) => match self.ledger.owes_card(payment, owed).await {
+                Ok(false) => "moved_on",
+                Ok(true) => {
+                    tracing::error!(%payment, ?owed, ?standing, "a payment is stuck: see docs/GATEWAY.md");
+                    "stuck"
+                }
+                Err(error) => {
+                    tracing::warn!(%payment, ?owed, ?standing, %error, "what a payment owes now is not known");
+                    "not_known"
+                }
+            },
             Err(_) => "gateway_unavailable",
         };
         self.metrics.gateway_settled(owed_word(owed), outcome);

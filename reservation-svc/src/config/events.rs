@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::reader::Reader;
+use crate::server::is_server;
 use crate::worker::webhook::WebhookSettings;
 
 /// All topics that there are.
@@ -67,10 +68,9 @@ pub struct WebhookConfig {
 /// Reads `[events]`.
 pub(super) fn events(reader: &mut Reader, rooms: &[String]) -> EventsSettings {
     let queue_redis_url = reader.text("events.queue_redis_url", "");
-    if !queue_redis_url.is_empty()
-        && !["redis://", "rediss://"].iter().any(|scheme| queue_redis_url.starts_with(scheme))
-    {
-        reader.mistake("events.queue_redis_url", "must begin with redis:// (leave it empty for no queue.activated)");
+    if !queue_redis_url.is_empty() && !is_server(&queue_redis_url) {
+        let what = format!("{} (leave it empty for no queue.activated)", super::A_SERVER);
+        reader.mistake("events.queue_redis_url", &what);
     }
     if !queue_redis_url.is_empty() && rooms.is_empty() {
         reader.mistake(
@@ -144,8 +144,21 @@ pub(super) fn webhook(reader: &mut Reader) -> Option<WebhookConfig> {
     Some(WebhookConfig { settings, secret_file: secret_file.into(), topics })
 }
 
-/// Reads `[tickets]`; `None`: no tickets are issued.
-pub(super) fn tickets(reader: &mut Reader) -> Option<PathBuf> {
+/// Which keys tickets have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TicketKeys {
+    /// The one that signs; `None`: there are no tickets.
+    pub key_file: Option<PathBuf>,
+    /// Those that signed before: what they signed is still shown at gates.
+    pub old_key_files: Vec<PathBuf>,
+}
+
+/// Reads `[tickets]`.
+pub(super) fn tickets(reader: &mut Reader) -> TicketKeys {
     let key_file = reader.text("tickets.key_file", "");
-    (!key_file.is_empty()).then(|| key_file.into())
+    let old_key_files: Vec<PathBuf> = reader.list("tickets.old_key_files").into_iter().map(PathBuf::from).collect();
+    if key_file.is_empty() && !old_key_files.is_empty() {
+        reader.mistake("tickets.key_file", "is missing: there are tickets.old_key_files, so something is to sign now");
+    }
+    TicketKeys { key_file: (!key_file.is_empty()).then(|| key_file.into()), old_key_files }
 }

@@ -50,11 +50,17 @@ impl<G: Gateway> Guarded<G> {
         let outcome = match &answer {
             Ok(_) => "ok",
             Err(GatewayError::Nonsense(_)) => "nonsense",
+            Err(GatewayError::TurnedAway(_)) => "turned_away",
             Err(_) => "unavailable",
         };
         self.metrics.gateway_call(operation, outcome, began.elapsed());
         match &answer {
             Ok(_) => self.with_breaker(|breaker, _| breaker.succeeded()),
+            // It answered. Whoever can make it talk nonsense about their payment must not stop those of others.
+            Err(error) if !error.is_everybodys() => {
+                self.with_breaker(|breaker, _| breaker.succeeded());
+                tracing::warn!(%error, operation, "payment gateway");
+            }
             Err(error) => match self.with_breaker(Breaker::failed) {
                 Failed::Opened => tracing::error!(%error, operation, "the payment gateway is left alone for now"),
                 Failed::Once | Failed::StillOpen => tracing::warn!(%error, operation, "payment gateway"),

@@ -21,6 +21,9 @@ const MAX_BYTES: usize = 16 * 1024;
 /// Longest reason of a decline that is passed on.
 const MAX_REASON: usize = 64;
 
+/// The reason of a decline that came without one: the gateway did not want the request at all.
+const REFUSED: &str = "refused";
+
 /// Why there can be no client.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewaySetupError {
@@ -105,7 +108,22 @@ impl HttpGateway {
         {
             return Err(GatewayError::Unavailable(format!("answered {status}")));
         }
+        if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            return Err(GatewayError::TurnedAway(format!("answered {status}")));
+        }
         Ok((status, body))
+    }
+
+    /// The gateway does not want this payment, such as for a source that is none. That nothing is set aside is what it
+    /// says when asked.
+    async fn unwanted(&self, payment: Uuid, status: StatusCode) -> Result<Standing, GatewayError> {
+        match self.ask(payment).await? {
+            None => Ok(Standing::Declined { reason: REFUSED.to_owned() }),
+            Some(Standing::Authorised | Standing::Captured) => {
+                Err(GatewayError::Nonsense(format!("answered {status} to payment {payment}, and has it")))
+            }
+            Some(over) => Ok(over),
+        }
     }
 
     /// Asks for a step of a payment that is known by its id.
@@ -125,6 +143,13 @@ impl Gateway for HttpGateway {
         });
         let key = Some(order.payment.to_string());
         let (status, answer) = self.send(Method::POST, "/payments", key, Some(body)).await?;
+        if matches!(status, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) {
+            return Err(GatewayError::TurnedAway(format!("answered {status} to POST /payments")));
+        }
+        let known = matches!(status, StatusCode::PAYMENT_REQUIRED | StatusCode::CONFLICT);
+        if status.is_client_error() && !known {
+            return self.unwanted(order.payment, status).await;
+        }
         read(order.payment, Some(order), status, &answer)
     }
 

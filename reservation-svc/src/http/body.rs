@@ -3,6 +3,7 @@
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
+use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
@@ -23,23 +24,50 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
-            return Err(Problem::new(Kind::UnsupportedMediaType, "Send Content-Type: application/json."));
+            return Err(not_json());
         }
-        let body = Limited::new(request.into_body(), MAX_BODY).collect().await.map_err(|error| {
-            if error.downcast_ref::<LengthLimitError>().is_some() {
-                Problem::new(Kind::BodyTooLarge, format!("At most {MAX_BODY} bytes are read.")).with("limit", MAX_BODY)
-            } else if is_timeout(error.as_ref()) {
-                Problem::new(Kind::RequestTimeout, "Send the body at once.")
-            } else {
-                Problem::new(Kind::MalformedJson, "The body ended before its end.")
-            }
-        })?;
-        let body = body.to_bytes();
-        serde_json::from_slice::<Object<T>>(&body).map(|object| Self(object.0)).map_err(|error| {
-            let kind = if is_whole_json(&body, &error) { Kind::InvalidBody } else { Kind::MalformedJson };
-            Problem::new(kind, error.to_string())
-        })
+        parse(&read(request).await?).map(Self)
     }
+}
+
+/// A JSON body as a `T` if there is one: what somebody sends is looked at, or they would believe that it counts.
+pub struct OptionalJson<T>(pub Option<T>);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for OptionalJson<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        let is_json = is_json(request.headers());
+        match read(request).await? {
+            body if body.is_empty() => Ok(Self(None)),
+            _ if !is_json => Err(not_json()),
+            body => parse(&body).map(Some).map(Self),
+        }
+    }
+}
+
+async fn read(request: Request) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body(), MAX_BODY).collect().await.map_err(|error| {
+        if error.downcast_ref::<LengthLimitError>().is_some() {
+            Problem::new(Kind::BodyTooLarge, format!("At most {MAX_BODY} bytes are read.")).with("limit", MAX_BODY)
+        } else if is_timeout(error.as_ref()) {
+            Problem::new(Kind::RequestTimeout, "Send the body at once.")
+        } else {
+            Problem::new(Kind::MalformedJson, "The body ended before its end.")
+        }
+    })?;
+    Ok(body.to_bytes())
+}
+
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice::<Object<T>>(body).map(|object| object.0).map_err(|error| {
+        let kind = if is_whole_json(body, &error) { Kind::InvalidBody } else { Kind::MalformedJson };
+        Problem::new(kind, error.to_string())
+    })
+}
+
+fn not_json() -> Problem {
+    Problem::new(Kind::UnsupportedMediaType, "Send Content-Type: application/json.")
 }
 
 /// Whether it was JSON, only not what it should be. serde_json also says "syntax" where JSON of another type stands

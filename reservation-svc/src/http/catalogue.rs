@@ -2,43 +2,78 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::{Extension, Json};
 
 use super::App;
 use super::body::IntegerId;
 use super::caller::{Admitted, now_ms};
 use super::marks::Mark;
 use super::openapi::ProblemView;
+use super::paging;
 use super::problem::{Kind, Problem};
-use super::views::{ConcertsView, SchedulesView, SeatsView};
+use super::views::catalogue::{ConcertsView, SchedulesView, SeatsView};
+use crate::catalogue::{Page as Listed, Written};
 use crate::ledger::LedgerError;
 use crate::seat::ScheduleId;
 use crate::seatmap::{Rendered, Wish};
 
-/// All concerts.
-#[utoipa::path(get, path = "/concerts", tag = "catalogue", responses((status = 200, body = ConcertsView)))]
-pub async fn concerts(State(app): State<Arc<App>>) -> Result<Json<ConcertsView>, Problem> {
-    let concerts = app.ledger.concerts().await?.into_iter().map(Into::into).collect();
-    Ok(Json(ConcertsView { concerts }))
+/// A page of a list that is short by nature: all of it, unless asked otherwise.
+type Page = paging::Page<i64, 1_000, 1_000>;
+
+/// The concerts. With an ETag: nothing is sent while nothing has changed.
+#[utoipa::path(get, path = "/concerts", tag = "catalogue",
+    params(("limit" = Option<i64>, Query, minimum = 1, maximum = 1_000, description = "Rows on a page, 1,000 unless given"),
+           ("cursor" = Option<i64>, Query, description = "next_cursor of the page before"),
+           ("If-None-Match" = Option<String>, Header, description = "The ETag of the page at hand")),
+    responses(
+        (status = 200, body = ConcertsView, headers(("ETag" = String))),
+        (status = 304, description = "The page at hand is current"),
+        (status = 422, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/invalid-query")))]
+pub async fn concerts(State(app): State<Arc<App>>, page: Page, headers: HeaderMap) -> Result<Response, Problem> {
+    let listed = app.catalogue.get(Listed::Concerts(page.cursor, page.limit)).await;
+    let listed = listed.map_err(|error| LedgerError::clone(&error))?;
+    let nothing = || Problem::new(Kind::NotFound, "There is nothing at this path.");
+    Ok(list(&headers, &*listed.ok_or_else(nothing)?))
 }
 
-/// The evenings of a concert.
+/// The evenings of a concert. With an ETag: nothing is sent while nothing has changed.
 #[utoipa::path(get, path = "/concerts/{id}/schedules", tag = "catalogue",
-    params(("id" = i64, Path, description = "The concert")),
+    params(("id" = i64, Path, description = "The concert"),
+           ("limit" = Option<i64>, Query, minimum = 1, maximum = 1_000, description = "Rows on a page, 1,000 unless given"),
+           ("cursor" = Option<i64>, Query, description = "next_cursor of the page before"),
+           ("If-None-Match" = Option<String>, Header, description = "The ETag of the page at hand")),
     responses(
-        (status = 200, body = SchedulesView),
+        (status = 200, body = SchedulesView, headers(("ETag" = String))),
+        (status = 304, description = "The page at hand is current"),
         (status = 404, body = ProblemView, content_type = "application/problem+json",
-         description = "/problems/concert-not-found, /problems/not-found")))]
+         description = "/problems/concert-not-found, /problems/not-found"),
+        (status = 422, body = ProblemView, content_type = "application/problem+json",
+         description = "/problems/invalid-query")))]
 pub async fn schedules(
     State(app): State<Arc<App>>,
     IntegerId(concert): IntegerId,
-) -> Result<Json<SchedulesView>, Problem> {
-    let found = app.ledger.schedules(concert).await?;
-    let found = found.ok_or_else(|| Problem::new(Kind::ConcertNotFound, format!("There is no concert {concert}.")))?;
-    Ok(Json(SchedulesView { schedules: found.into_iter().map(Into::into).collect() }))
+    page: Page,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let listed = app.catalogue.get(Listed::Schedules(concert, page.cursor, page.limit)).await;
+    let listed = listed.map_err(|error| LedgerError::clone(&error))?;
+    let unknown = || Problem::new(Kind::ConcertNotFound, format!("There is no concert {concert}."));
+    Ok(list(&headers, &*listed.ok_or_else(unknown)?))
+}
+
+/// A list, or that the one at hand is current.
+fn list(headers: &HeaderMap, list: &Written) -> Response {
+    let etag = format!("W/\"{}\"", list.etag);
+    let caching = caching(&etag);
+    if headers.get(header::IF_NONE_MATCH).is_some_and(|known| matches(known, &etag)) {
+        return (StatusCode::NOT_MODIFIED, caching).into_response();
+    }
+    let json = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (caching, json, list.json.clone()).into_response()
 }
 
 /// The seat map of an evening. With an ETag: nothing is sent while nothing has changed.

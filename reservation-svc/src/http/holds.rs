@@ -16,6 +16,7 @@ use super::openapi::ProblemView;
 use super::problem::{Kind, Problem};
 use super::views::{HoldBody, HoldView};
 use super::{App, to_the_end};
+use crate::ledger::LedgerError;
 use crate::ledger::holds::{HoldAnswer, HoldRequest, ReleaseAnswer, Wanted};
 use crate::seat::{BestSeats, ScheduleId, Seats, SeatsError};
 
@@ -86,7 +87,8 @@ fn answer(held: HoldAnswer, schedule: i64) -> Result<Response, Problem> {
         }
         HoldAnswer::SalesNotOpen { sales_start, sales_end } => Err(not_open(sales_start, sales_end)),
         HoldAnswer::SectionUnknown => Err(Problem::new(Kind::SectionNotFound, "This schedule has no such section.")),
-        HoldAnswer::NoAdjacentSeats | HoldAnswer::SeatsBusy => Err(Problem::new(
+        HoldAnswer::SeatsBusy => Err(LedgerError::Contended.into()),
+        HoldAnswer::NoAdjacentSeats => Err(Problem::new(
             Kind::NoAdjacentSeats,
             "The section has no longer so many free seats side by side; try fewer, or another section.",
         )),

@@ -14,7 +14,7 @@ use super::idempotency::key_of;
 use super::openapi::ProblemView;
 use super::paging::Page;
 use super::problem::{Kind, Problem};
-use super::views::{MethodBody, PaymentBody, ReservationBody, ReservationView, ReservationsView};
+use super::views::{MethodBody, NothingBody, PaymentBody, ReservationBody, ReservationView, ReservationsView};
 use super::{App, to_the_end};
 use crate::auth::queue::QueueGate;
 use crate::booking::Method;
@@ -127,7 +127,8 @@ fn refusal(refused: PayAnswer) -> Problem {
 /// Cancels a reservation: its seats are free at once, its money is back in the wallet at once, or goes back the
 /// way that it came. Until the evening begins;
 /// cancelling again gives the same and gives nothing more.
-#[utoipa::path(post, path = "/reservations/{id}/cancel", tag = "booking", security(("user" = [], "queue_token" = [])),
+#[utoipa::path(post, path = "/reservations/{id}/cancel", tag = "booking", request_body = Option<NothingBody>,
+    security(("user" = [], "queue_token" = [])),
     params(("id" = Uuid, Path, description = "The reservation"),
            ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([ -~]*[!-~])?$",
             description = "The same key gets the same answer for 24 hours")),
@@ -142,14 +143,15 @@ fn refusal(refused: PayAnswer) -> Problem {
         (status = 409, body = ProblemView, content_type = "application/problem+json",
          description = "/problems/cancellation-closed, /problems/idempotency-key-in-progress"),
         (status = 422, body = ProblemView, content_type = "application/problem+json",
-         description = "/problems/invalid-idempotency-key, /problems/idempotency-key-reused, \
-                        /problems/balance-limit-reached")))]
+         description = "/problems/invalid-body, /problems/invalid-idempotency-key, \
+                        /problems/idempotency-key-reused, /problems/balance-limit-reached")))]
 pub async fn cancel(
     State(app): State<Arc<App>>,
     _admitted: Admitted,
     User(user): User,
     UuidId(reservation): UuidId,
     headers: HeaderMap,
+    _body: body::OptionalJson<NothingBody>,
 ) -> Result<Json<ReservationView>, Problem> {
     let key = key_of(&headers, &format!("POST /reservations/{reservation}/cancel"), &())?;
     match to_the_end(async move { app.booking.cancel(user, reservation, key.as_ref()).await }).await? {

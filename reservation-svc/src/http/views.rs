@@ -1,5 +1,6 @@
 //! The JSON of the answers and of the bodies that clients send. Shapes only.
 
+pub mod catalogue;
 pub mod money;
 
 use chrono::{DateTime, Utc};
@@ -8,101 +9,13 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::object::Object;
-use crate::ledger::catalogue::{Concert, Schedule};
 use crate::ledger::holds::{Hold, Line};
 use crate::ledger::payments::Reservation;
-use crate::seat::Seat;
 
-/// All concerts.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ConcertsView {
-    /// In order of their ids.
-    pub concerts: Vec<ConcertView>,
-}
-
-/// A concert.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ConcertView {
-    /// Its id.
-    pub id: i64,
-    /// What it is called.
-    pub title: String,
-    /// Who plays.
-    pub artist: String,
-    /// Where.
-    pub venue: String,
-}
-
-impl From<Concert> for ConcertView {
-    fn from(Concert { id, title, artist, venue }: Concert) -> Self {
-        Self { id, title, artist, venue }
-    }
-}
-
-/// The evenings of a concert.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SchedulesView {
-    /// The earliest first.
-    pub schedules: Vec<ScheduleView>,
-}
-
-/// One evening.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ScheduleView {
-    /// Its id.
-    pub id: i64,
-    /// The concert's id.
-    pub concert_id: i64,
-    /// When it begins.
-    pub starts_at: DateTime<Utc>,
-    /// In which currency its seats are sold.
-    pub currency: String,
-    /// When its seats can first be held; null: at once.
-    pub sales_start: Option<DateTime<Utc>>,
-    /// From when on they can not be held any more; null: never.
-    pub sales_end: Option<DateTime<Utc>>,
-}
-
-impl From<Schedule> for ScheduleView {
-    fn from(Schedule { id, concert_id, starts_at, currency, sales_start, sales_end }: Schedule) -> Self {
-        Self { id, concert_id, starts_at, currency, sales_start, sales_end }
-    }
-}
-
-/// The seats of an evening.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SeatsView {
-    /// From the stage to the back.
-    pub seats: Vec<SeatView>,
-}
-
-/// A seat.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct SeatView {
-    /// Its number, such as A-12.
-    pub seat: String,
-    /// The priced section.
-    pub section: String,
-    /// In the smallest unit.
-    pub price: i64,
-    /// `available`, `held` or `reserved`.
-    #[schema(value_type = String, pattern = "^(available|held|reserved)$")]
-    pub status: &'static str,
-    /// Rises with every change.
-    pub version: i64,
-}
-
-/// A seat map as JSON, as it is at a time (ms since 1970).
-pub fn seat_map(seats: &[Seat], now_ms: i64) -> Result<Vec<u8>, serde_json::Error> {
-    let view = |seat: &Seat| SeatView {
-        seat: seat.seat.clone(),
-        section: seat.section.clone(),
-        price: seat.price,
-        status: seat.standing.at(now_ms).as_str(),
-        version: seat.version,
-    };
-    serde_json::to_vec(&SeatsView { seats: seats.iter().map(view).collect() })
-}
+/// The number of a seat, such as A-12.
+#[derive(Debug, ToSchema)]
+#[schema(as = SeatName, min_length = 1, max_length = 32, pattern = "^[A-Za-z0-9-]+$", example = "A-12")]
+pub struct SeatName(#[expect(dead_code, reason = "only described: what comes in is checked by `Seats`")] String);
 
 /// Seats to hold: named ones, or so many adjacent ones of a section, which the service chooses.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -112,11 +25,12 @@ pub struct HoldBody {
     /// Their numbers, distinct. Not together with `count` and `section`.
     // Left out when absent: the digest of a request that names seats stays what it was before there were others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_items = 1)]
+    // What is said here is the form; how many a hold has at most is configured.
+    #[schema(value_type = Option<Vec<SeatName>>, min_items = 1, max_items = 100)]
     pub seats: Option<Vec<String>>,
     /// How many, next to each other in one row. Together with `section`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 100)]
     pub count: Option<u32>,
     /// In which priced section.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,6 +92,11 @@ impl From<Line> for LineView {
         Self { seat, section, price, version }
     }
 }
+
+/// Nothing more to say: an empty object, or no body.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NothingBody {}
 
 /// A hold to pay for.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]

@@ -32,7 +32,8 @@ pub async fn read(State(app): State<Arc<App>>, User(user): User) -> Result<Json<
 
 /// Adds money to the wallet.
 #[utoipa::path(post, path = "/wallet/charges", tag = "wallet", request_body = ChargeBody, security(("user" = [])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same key gets the same answer for 24 hours")),
+    params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = r"^[!-~]([ -~]*[!-~])?$",
+            description = "The same key gets the same answer for 24 hours")),
     responses(
         (status = 201, body = ChargeView),
         (status = 401, body = ProblemView, content_type = "application/problem+json",

@@ -6,8 +6,25 @@ use sqlx::FromRow;
 use super::{Ledger, LedgerError, ReadFrom};
 use crate::seat::{ScheduleId, Seat, Standing};
 
-/// Lists are short by nature; this keeps them so whatever is in the tables.
-const MAX_LISTED: i64 = 1_000;
+/// A page of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// Its rows.
+    pub rows: Vec<T>,
+    /// The last of them, when there are more behind it.
+    pub next: Option<i64>,
+}
+
+impl<T> Listed<T> {
+    /// Of `limit` rows and one more, if there is one, which only tells that there is.
+    fn of(mut rows: Vec<T>, limit: i64, id: impl Fn(&T) -> i64) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| more).map(id);
+        Self { rows, next }
+    }
+}
 
 /// A concert.
 #[derive(Debug, Clone, PartialEq, Eq, FromRow)]
@@ -35,39 +52,52 @@ pub struct Schedule {
     pub currency: String,
     /// When its seats can first be held; `None`: at once.
     pub sales_start: Option<DateTime<Utc>>,
-    /// From when on they can not be held any more; `None`: never.
+    /// From when on they can not be held any more; `None`: when it begins.
     pub sales_end: Option<DateTime<Utc>>,
 }
 
 impl Ledger {
-    /// All concerts.
-    pub async fn concerts(&self) -> Result<Vec<Concert>, LedgerError> {
-        self.read(ReadFrom::Replica, || {
-            sqlx::query_as("SELECT id, title, artist, venue FROM concerts ORDER BY id LIMIT $1").bind(MAX_LISTED)
-        })
-        .await
+    /// Concerts in order of their ids, behind the one named by `after`.
+    pub async fn concerts(&self, after: Option<i64>, limit: i64) -> Result<Listed<Concert>, LedgerError> {
+        let rows = self
+            .read(ReadFrom::Replica, || {
+                sqlx::query_as("SELECT id, title, artist, venue FROM concerts WHERE id > $1 ORDER BY id LIMIT $2")
+                    .bind(after.unwrap_or(i64::MIN))
+                    .bind(limit.saturating_add(1))
+            })
+            .await?;
+        Ok(Listed::of(rows, limit, |concert: &Concert| concert.id))
     }
 
-    /// The evenings of a concert; `None` when there is no such concert.
-    pub async fn schedules(&self, concert: i64) -> Result<Option<Vec<Schedule>>, LedgerError> {
+    /// The evenings of a concert, the earliest first, behind the one named by `after`; `None` when there is no such
+    /// concert.
+    pub async fn schedules(
+        &self,
+        concert: i64,
+        after: Option<i64>,
+        limit: i64,
+    ) -> Result<Option<Listed<Schedule>>, LedgerError> {
         let found: Vec<Schedule> = self
             .read(ReadFrom::Replica, || {
                 sqlx::query_as(
                     "SELECT id, concert_id, starts_at, currency::text AS currency, sales_start, sales_end
                      FROM concert_schedules
-                     WHERE concert_id = $1 ORDER BY starts_at, id LIMIT $2",
+                     WHERE concert_id = $1 AND ($2::bigint IS NULL OR (starts_at, id) > (
+                         SELECT starts_at, id FROM concert_schedules WHERE id = $2))
+                     ORDER BY starts_at, id LIMIT $3",
                 )
                 .bind(concert)
-                .bind(MAX_LISTED)
+                .bind(after)
+                .bind(limit.saturating_add(1))
             })
             .await?;
         if !found.is_empty() {
-            return Ok(Some(found));
+            return Ok(Some(Listed::of(found, limit, |schedule| schedule.id)));
         }
         let exists: Vec<(i64,)> = self
             .read(ReadFrom::Replica, || sqlx::query_as("SELECT id FROM concerts WHERE id = $1").bind(concert))
             .await?;
-        Ok((!exists.is_empty()).then_some(found))
+        Ok((!exists.is_empty()).then_some(Listed { rows: Vec::new(), next: None }))
     }
 
     /// All seats of a schedule, from the stage to the back; `None` when there is no such schedule.

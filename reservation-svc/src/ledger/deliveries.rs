@@ -37,6 +37,13 @@ impl Ledger {
         .await
     }
 
+    /// How many are on their way; counts no further than `bound`.
+    pub async fn count_deliveries(&self, bound: i64) -> Result<i64, LedgerError> {
+        let query = sqlx::query_as("SELECT count(*) FROM (SELECT FROM webhook_deliveries LIMIT $1) waiting");
+        let (waiting,): (i64,) = self.one(query.bind(bound)).await?;
+        Ok(waiting)
+    }
+
     /// It arrived.
     pub async fn delivered(&self, event: Uuid) -> Result<(), LedgerError> {
         let query = sqlx::query_as("DELETE FROM webhook_deliveries WHERE event_id = $1 RETURNING true").bind(event);

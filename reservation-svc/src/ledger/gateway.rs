@@ -138,6 +138,13 @@ impl Ledger {
         Ok(moved)
     }
 
+    /// Whether a payment owes this now. It moves on when it is settled, or when its reservation is cancelled.
+    pub async fn owes_card(&self, payment: Uuid, owed: Owed) -> Result<bool, LedgerError> {
+        let query = sqlx::query_as("SELECT state = $2::gateway_state FROM gateway_payments WHERE id = $1");
+        let found: Option<(bool,)> = self.optional(query.bind(payment).bind(state_of(owed))).await?;
+        Ok(found.is_some_and(|(owes,)| owes))
+    }
+
     /// Payments whose debt is due, at most `limit`; each is this caller's until its next pause is over.
     pub async fn owed_cards(&self, limit: i32, recover_after: Duration) -> Result<Vec<Debt>, LedgerError> {
         let rows: Vec<(Uuid, String, i32)> = self

@@ -154,24 +154,18 @@ impl Ledger {
     async fn hold_named(&self, request: &HoldRequest, seats: Vec<String>) -> Result<HoldAnswer, LedgerError> {
         let (key, hash) = IdempotencyKey::arguments(request.key.as_ref());
         let (ttl_s, max_per_user) = limits(request);
-        let answer = self
-            .answer(|| {
-                sqlx::query_as("SELECT hold_seats($1, $2, $3, $4, $5, $6, $7, $8)")
-                    .bind(request.user.get())
-                    .bind(request.schedule.0)
-                    .bind(&seats)
-                    .bind(request.hold)
-                    .bind(ttl_s)
-                    .bind(max_per_user)
-                    .bind(key)
-                    .bind(hash)
-            })
-            .await;
-        match answer {
-            // Whoever has the rows is taking the seats at this moment.
-            Err(LedgerError::Contended) => Ok(HoldAnswer::SeatTaken { seats }),
-            other => other,
-        }
+        self.answer(|| {
+            sqlx::query_as("SELECT hold_seats($1, $2, $3, $4, $5, $6, $7, $8)")
+                .bind(request.user.get())
+                .bind(request.schedule.0)
+                .bind(&seats)
+                .bind(request.hold)
+                .bind(ttl_s)
+                .bind(max_per_user)
+                .bind(key)
+                .bind(hash)
+        })
+        .await
     }
 
     async fn hold_best(&self, request: &HoldRequest, best: &BestSeats) -> Result<HoldAnswer, LedgerError> {
@@ -200,8 +194,8 @@ impl Ledger {
             // Longer each time, and never the same as the others': they are done within milliseconds.
             tokio::time::sleep(Duration::from_millis(rand::random_range(2..20 << attempt))).await;
         }
-        // Not stored under the key: whoever asks again may find what was let go.
-        Ok(HoldAnswer::NoAdjacentSeats)
+        // Others had them in their hands each time: they may still be let go, so nothing is known to be sold out.
+        Err(LedgerError::Contended)
     }
 
     /// A hold of this user.

@@ -1,12 +1,11 @@
 //! Idempotency keys: one key, one effect. The rows live in the transaction of their effect; the SQL functions
-//! begin and end them, so this file only shapes what goes in, answers for the seat lock, and tidies up.
+//! begin and end them, so this file only shapes what goes in and tidies up.
 
 use ring::digest;
 use serde::Serialize;
 
 use super::{Ledger, LedgerError};
-use crate::ledger::holds::HoldAnswer;
-use crate::seat::{SeatNumber, UserId};
+use crate::seat::UserId;
 
 /// Longest key accepted.
 pub const MAX_KEY: usize = 255;
@@ -42,6 +41,13 @@ impl IdempotencyKey {
         Ok(Self { key: key.to_owned(), request_hash })
     }
 
+    /// Tells requests of this user with this key from all others, in letters and digits. Says nothing of the key itself.
+    pub fn mark(&self, user: UserId) -> String {
+        let digest = digest::digest(&digest::SHA256, format!("{}:{}", user.get(), self.key).as_bytes());
+        // 128 bits: nobody finds a second key of the same mark.
+        digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// The two arguments of the SQL functions; nulls when there is no key.
     pub(super) fn arguments(key: Option<&Self>) -> (Option<&str>, Option<&[u8]>) {
         (key.map(|key| key.key.as_str()), key.map(|key| key.request_hash.as_slice()))
@@ -49,28 +55,20 @@ impl IdempotencyKey {
 }
 
 impl Ledger {
-    /// The answer under the key to a hold that the seat lock refused: the stored one, or this refusal, stored now.
-    pub async fn refuse_hold(
-        &self,
-        user: UserId,
-        taken: &[SeatNumber],
-        key: &IdempotencyKey,
-    ) -> Result<HoldAnswer, LedgerError> {
-        let seats: Vec<&str> = taken.iter().map(SeatNumber::as_str).collect();
-        let refusal = serde_json::json!({ "outcome": "seat-taken", "seats": seats });
-        let (name, hash) = IdempotencyKey::arguments(Some(key));
-        self.answer(|| {
-            sqlx::query_as("SELECT idempotency_answer($1, $2, $3, $4)")
-                .bind(user.get())
-                .bind(name)
-                .bind(hash)
-                .bind(&refusal)
-        })
-        .await
+    /// Removes the keys that are older than a day, piece by piece until a piece is not full: in a sale as many expire
+    /// as are written. Returns how many.
+    pub async fn tidy_idempotency_keys(&self) -> Result<i64, LedgerError> {
+        let mut all = 0;
+        loop {
+            let removed = self.tidy_some_keys().await?;
+            all += removed;
+            if removed < TIDY_ROWS {
+                return Ok(all);
+            }
+        }
     }
 
-    /// Removes some keys that are older than a day; returns how many.
-    pub async fn tidy_idempotency_keys(&self) -> Result<i64, LedgerError> {
+    async fn tidy_some_keys(&self) -> Result<i64, LedgerError> {
         let (removed,): (i64,) = self
             .one(
                 sqlx::query_as(

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use ring::digest;
 use tokio::time::Instant;
 
 use super::SHOWN_FOR;
-use crate::seat::{Seat, SeatState, Standing};
+use crate::seat::{Seat, Standing};
 
 /// Writes the seats as they are at a time (ms since 1970), as JSON.
 pub type Render = fn(&[Seat], i64) -> Result<Vec<u8>, serde_json::Error>;
@@ -98,14 +99,25 @@ impl Rendered {
     }
 }
 
-/// Versions only rise, so their sum never comes back; and as long as they stand still, holds only run out, so the
-/// number that have tells the rest.
+/// A digest of what a buyer sees of each seat. A sum would be the same for two readings of which one has seen one change
+/// and the other another.
 fn etag(seats: &[Seat], now_ms: i64) -> String {
-    let versions: i64 = seats.iter().map(|seat| seat.version).sum();
-    let ran_out = |seat: &&Seat| {
-        matches!(seat.standing, Standing::HeldUntil(_)) && seat.standing.at(now_ms) == SeatState::Available
-    };
-    format!("{versions}-{}", seats.iter().filter(ran_out).count())
+    let mut digest = digest::Context::new(&digest::SHA256);
+    for seat in seats {
+        digest.update(seat.seat.as_bytes());
+        digest.update(b":");
+        digest.update(&seat.version.to_be_bytes());
+        digest.update(seat.standing.at(now_ms).as_str().as_bytes());
+        digest.update(&seat.price.to_be_bytes());
+        digest.update(seat.section.as_bytes());
+        digest.update(b"\n");
+    }
+    short_hex(digest.finish().as_ref())
+}
+
+/// 96 bits of a digest, as an ETag has them.
+pub(crate) fn short_hex(digest: &[u8]) -> String {
+    digest.iter().take(12).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// When the first hold that still runs will have run out.
@@ -137,12 +149,29 @@ mod tests {
         let write = |now_ms| Rendered::write(None, Arc::clone(&seats), Instant::now(), now_ms, render).unwrap();
         let early = write(100);
         assert!(early.shows(&seats, 199) && !early.shows(&seats, 200));
-        assert_eq!((early.etag(), write(200).etag(), write(300).etag()), ("5-0", "5-1", "5-2"));
+        assert_eq!(early.etag(), write(199).etag());
+        assert!(early.etag() != write(200).etag() && write(200).etag() != write(300).etag());
         assert_eq!(write(200).json(), &br#"["available","held"]"#[..]);
         let mut plain = Vec::new();
         flate2::read::GzDecoder::new(&write(200).gzip()[..]).read_to_end(&mut plain).unwrap();
         assert_eq!(plain, write(200).json());
         assert!(write(300).shows(&seats, i64::MAX), "nothing runs any more");
+    }
+
+    #[test]
+    fn two_readings_of_which_each_has_seen_another_change_have_two_etags() {
+        let map = |one: i64, other: i64| {
+            let seat = |name: &str, version| Seat {
+                seat: name.to_owned(),
+                standing: if version > 1 { Standing::Sold } else { Standing::Free },
+                ..seat(version, Standing::Free)
+            };
+            etag(&[seat("A-1", one), seat("A-2", other)], 0)
+        };
+        assert_ne!(map(1, 2), map(2, 1));
+        assert_eq!(map(2, 2), map(2, 2));
+        let held = |until_ms| etag(&[seat(2, Standing::HeldUntil(until_ms))], 100);
+        assert_eq!(held(200), held(300), "until when a seat is held, nobody sees");
     }
 
     #[tokio::test(start_paused = true)]

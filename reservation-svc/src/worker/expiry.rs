@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use prometheus::IntCounter;
 
 use super::task::{Ran, Task, TaskError};
 use crate::ledger::Ledger;
@@ -16,12 +17,13 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// Ends holds that ran out.
 pub struct Expiry {
     ledger: Ledger,
+    expired: IntCounter,
 }
 
 impl Expiry {
-    /// Over this ledger.
-    pub fn new(ledger: Ledger) -> Self {
-        Self { ledger }
+    /// Over this ledger; counts the holds that it ends.
+    pub fn new(ledger: Ledger, expired: IntCounter) -> Self {
+        Self { ledger, expired }
     }
 }
 
@@ -37,6 +39,7 @@ impl Task for Expiry {
 
     async fn run_once(&self) -> Result<Ran, TaskError> {
         let swept = self.ledger.sweep_holds(HOLDS_A_RUN).await?;
+        self.expired.inc_by(u64::from(swept.expired));
         // Holds that somebody has locked at this moment are left; asking for them at once again would only spin.
         Ok(if swept.expired > 0 { Ran::More } else { Ran::Idle })
     }

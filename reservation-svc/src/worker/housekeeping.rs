@@ -26,7 +26,8 @@ impl Housekeeping {
         let waiting = GaugeVec::new(
             Opts::new(
                 "event_backlog",
-                "What waits: outbox_events, outbox_oldest_seconds (the lag of the relay), dead_letters.",
+                "What waits: outbox_events, outbox_oldest_seconds (the lag of the relay), \
+                 webhook_deliveries, dead_letters.",
             ),
             &["what"],
         )?;
@@ -47,11 +48,13 @@ impl Task for Housekeeping {
 
     async fn run_once(&self) -> Result<Ran, TaskError> {
         let backlog = self.ledger.outbox_backlog(COUNTED).await?;
+        let deliveries = self.ledger.count_deliveries(COUNTED).await?;
         let dead = self.ledger.count_dead_letters().await?;
         // Counts below 2^53 are exact in a float.
         for (what, value) in [
             ("outbox_events", backlog.events as f64),
             ("outbox_oldest_seconds", backlog.oldest_s),
+            ("webhook_deliveries", deliveries as f64),
             ("dead_letters", dead as f64),
         ] {
             self.waiting.with_label_values(&[what]).set(value);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::DateTime;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, FromRedisValue, RedisError, Value, cmd};
+use redis::{FromRedisValue, RedisError, Value, cmd};
 use ring::digest;
 use serde_json::json;
 use tokio::time::timeout;
@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::sink::Sink;
 use super::task::{Ran, Task, TaskError};
 use crate::event::Event;
+use crate::server::{NotAServer, Server};
 
 /// The topic.
 pub const TOPIC: &str = "queue.activated";
@@ -38,25 +39,37 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How long the sink may take for a batch.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(4);
 
+/// How long a run may take in all: finding the primary has no limit of its own.
+const RUN_LIMIT: Duration = Duration::from_secs(8);
+
 /// An entry: its id and its fields. The fields of one that was trimmed away are gone.
 type Entry = (String, Option<HashMap<String, String>>);
 
 /// Streams to sink.
 pub struct QueueEvents {
-    redis: ConnectionManager,
+    redis: Server,
     rooms: Vec<String>,
     sink: Arc<dyn Sink>,
 }
 
 impl QueueEvents {
     /// Of these rooms, from the Redis at `url`. Connects at the first use. Fails on a URL that is none.
-    pub fn new(url: &str, rooms: Vec<String>, sink: Arc<dyn Sink>) -> Result<Self, RedisError> {
+    pub fn new(url: &str, rooms: Vec<String>, sink: Arc<dyn Sink>) -> Result<Self, NotAServer> {
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(1)
             .set_connection_timeout(Some(PATIENCE))
             .set_response_timeout(Some(PATIENCE));
-        let redis = ConnectionManager::new_lazy_with_config(Client::open(url)?, config)?;
-        Ok(Self { redis, rooms, sink })
+        Ok(Self { redis: Server::at(url, config)?, rooms, sink })
+    }
+
+    async fn relay_all(&self) -> Result<Ran, TaskError> {
+        let mut ran = Ran::Idle;
+        for room in &self.rooms {
+            if self.relay(room).await? == BATCH {
+                ran = Ran::More;
+            }
+        }
+        Ok(ran)
     }
 
     /// Takes some entries of a room; says how many there were.
@@ -66,7 +79,7 @@ impl QueueEvents {
             // The first ever to read, or the stream has been removed since.
             Err(error) if error.code() == Some("NOGROUP") => {
                 let create = cmd("XGROUP").arg(&["CREATE", &stream, GROUP, "0", "MKSTREAM"]).take();
-                match create.exec_async(&mut self.redis.clone()).await {
+                match create.exec_async(&mut self.connection().await?).await {
                     Err(error) if error.code() != Some("BUSYGROUP") => return Err(away(&error)),
                     _ => self.read(&stream).await,
                 }
@@ -93,13 +106,17 @@ impl QueueEvents {
         for (id, _) in &entries {
             taken.arg(id);
         }
-        taken.exec_async(&mut self.redis.clone()).await.map_err(|error| away(&error))?;
+        taken.exec_async(&mut self.connection().await?).await.map_err(|error| away(&error))?;
         Ok(entries.len())
+    }
+
+    async fn connection(&self) -> Result<ConnectionManager, TaskError> {
+        self.redis.connection().await.map_err(|error| away(&error))
     }
 
     /// What others have forgotten, else what is new.
     async fn read(&self, stream: &str) -> Result<Vec<Entry>, RedisError> {
-        let mut redis = self.redis.clone();
+        let mut redis = self.redis.connection().await?;
         let forgotten: Vec<Value> = cmd("XAUTOCLAIM")
             .arg(&[stream, GROUP, GROUP])
             .arg(FORGOTTEN_MS)
@@ -163,13 +180,15 @@ impl Task for QueueEvents {
     }
 
     async fn run_once(&self) -> Result<Ran, TaskError> {
-        let mut ran = Ran::Idle;
-        for room in &self.rooms {
-            if self.relay(room).await? == BATCH {
-                ran = Ran::More;
-            }
+        let ran = timeout(RUN_LIMIT, self.relay_all()).await;
+        let ran = ran.unwrap_or_else(|_| {
+            Err(TaskError::Elsewhere { what: "events.queue_redis_url", why: "took too long".to_owned() })
+        });
+        if ran.is_err() {
+            // The next run finds out where the primary is by then.
+            self.redis.leave();
         }
-        Ok(ran)
+        ran
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
 use secrecy::ExposeSecret;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -17,6 +17,7 @@ use super::partitions::Partitions;
 use super::queue_events::QueueEvents;
 use super::recovery::Recovery;
 use super::relay::{self, Relay};
+use super::retention::Retention;
 use super::sink::Sink;
 use super::task::Task;
 use super::webhook::Webhook;
@@ -47,9 +48,12 @@ pub(super) async fn parts(config: &Config, ledger: &Ledger, metrics: &Metrics) -
     let sink = sink(config, consumers(config, ledger, registry).await?, &mut tasks)?;
     let relayed = counter(registry, "events_relayed_total", "Events brought from the outbox to the sink.", &["topic"])?;
 
-    tasks.push(Arc::new(Expiry::new(ledger.clone())));
+    let expired = IntCounter::new("holds_expired_total", "Holds that ran out and were ended by this worker.")?;
+    registry.register(Box::new(expired.clone()))?;
+    tasks.push(Arc::new(Expiry::new(ledger.clone(), expired)));
     tasks.push(Arc::new(Housekeeping::new(ledger.clone(), config.events.keep_days, registry)?));
     tasks.push(Arc::new(Partitions::new(ledger.clone(), config.events.keep_reservation_months)));
+    tasks.push(Arc::new(Retention::new(ledger.clone(), config.events.keep_days)));
     tasks.push(Arc::new(Relay::new(own, Arc::clone(&sink), bell, relayed)));
     if let Some(url) = &config.events.queue_redis_url {
         let queue = QueueEvents::new(url.expose_secret(), config.events.queue_rooms.clone(), sink);
@@ -91,7 +95,7 @@ pub async fn consumers(config: &Config, ledger: &Ledger, registry: &Registry) ->
     if let Some(webhook) = &config.webhook {
         all.push(Consumer::Notification { topics: webhook.topics.clone() });
     }
-    if let Some(path) = &config.ticket_key_file {
+    if let Some(path) = &config.tickets.key_file {
         all.push(Consumer::Dispatch(Dispatch::new(TicketKey::read(path)?)));
     }
     let help = "Events that came to a consumer: new, repeated, or laid aside.";

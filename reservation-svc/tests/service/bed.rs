@@ -26,6 +26,11 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) const ISSUER: &str = "waitroom";
 pub(crate) const ROOM: &str = "concert";
+
+/// What tokens of users must say where their keys are fetched.
+pub(crate) const USERS_ISSUER: &str = "https://id.example";
+pub(crate) const USERS_AUDIENCE: &str = "tickets";
+
 const SECRET: [u8; 32] = [7; 32];
 const JWKS: &str = "/.well-known/jwks.json";
 
@@ -181,8 +186,17 @@ impl Bed {
 
     /// Lets every hold run out without waiting for it.
     pub(crate) async fn run_out(&self) {
-        self.sql("UPDATE concert_seats SET held_until = clock_timestamp() WHERE held_until IS NOT NULL").await;
-        self.sql("UPDATE seat_holds SET expires_at = clock_timestamp() WHERE status = 'ACTIVE'").await;
+        // In the order in which payments and sweeps lock them, or one could wait for the other in a ring.
+        self.sql(
+            "UPDATE concert_seats SET held_until = clock_timestamp() WHERE id IN (
+                 SELECT id FROM concert_seats WHERE held_until IS NOT NULL ORDER BY id FOR UPDATE)",
+        )
+        .await;
+        self.sql(
+            "UPDATE seat_holds SET expires_at = clock_timestamp() WHERE id IN (
+                 SELECT id FROM seat_holds WHERE status = 'ACTIVE' ORDER BY id FOR UPDATE)",
+        )
+        .await;
     }
 
     /// A file of random bytes, good for any secret.
@@ -253,7 +267,9 @@ fn parsed(text: &str) -> Config {
 fn config(wishes: &Wishes, database_url: &str, secret: &PathBuf, proxy_url: &str) -> String {
     let proxy_url = proxy_url.trim_end_matches('/');
     let users = match wishes.users_jwks {
-        Some(path) => format!("jwks_url = \"{proxy_url}{path}\""),
+        Some(path) => {
+            format!("jwks_url = \"{proxy_url}{path}\"\nissuer = {USERS_ISSUER:?}\naudience = {USERS_AUDIENCE:?}")
+        }
         None => format!("hs256_secret_file = {secret:?}"),
     };
     format!(

@@ -56,6 +56,25 @@ async fn i16_a_cancelled_reservation_gives_seats_and_money_back_once() {
 }
 
 #[tokio::test]
+async fn refused_bodies_of_a_cancellation() {
+    let bed = Bed::start().await;
+    let reservation = bought(&bed, 1, &["A-1"]).await;
+    let ask = || bed.as_user(1, "POST", &format!("/reservations/{reservation}/cancel"));
+    for (body, status, kind) in [
+        (r#"{"seats": ["A-1"]}"#, 422, "invalid-body"),
+        ("[]", 422, "invalid-body"),
+        ("null", 422, "invalid-body"),
+        ("{", 400, "malformed-json"),
+    ] {
+        let answer = ask().header("content-type", "application/json").body(body).send().await;
+        answer.assert_problem(status, kind);
+    }
+    ask().body("reason=none").send().await.assert_problem(415, "unsupported-media-type");
+    assert_eq!(bed.sql("SELECT count(*) FROM refunds").await, "0");
+    assert_eq!(ask().json(&json!({})).send().await.status, 200, "an empty object says nothing");
+}
+
+#[tokio::test]
 async fn refused_cancellations() {
     let bed = Bed::start().await;
     let reservation = bought(&bed, 1, &["A-1"]).await;

@@ -7,6 +7,7 @@ use testbed::wait;
 use crate::audit::assert_settled;
 use crate::bed::{Bed, DEADLINE, Wishes, paying_at};
 use crate::card::only;
+use crate::client::Client;
 
 #[tokio::test]
 async fn f5_an_authorisation_whose_reply_is_lost_is_continued_by_the_same_request() {
@@ -184,4 +185,62 @@ async fn refused_by_a_gateway_that_does_not_know_us() {
     assert!(!answer.text().contains("401") && !answer.text().contains("0000"), "{}", answer.text());
     assert_eq!(bed.pay(1, &hold).await.status, 201);
     bed.audit().await;
+}
+
+#[tokio::test]
+async fn a_buyer_whom_the_gateway_does_not_understand_stops_nobody_elses_payment() {
+    let gateway = Gateway::start().await.unwrap();
+    let bed = Bed::with(paying_at(&gateway)).await;
+    let (one, other) = (bed.held(1, &["A-1"]).await, bed.held(2, &["A-2"]).await);
+    // More than it takes to leave a gateway alone that is away.
+    for (try_, status) in [400, 422, 415, 422, 413, 422, 451, 422].into_iter().enumerate() {
+        gateway.script(Operation::Authorise, When::Before, Act::Answer(status), 1);
+        let declined = bed.card(1, &one, &format!("tok_{try_}")).send().await;
+        declined.assert_problem(402, "payment-declined");
+        assert_eq!(declined.json["reason"], "refused", "{status}");
+    }
+    // Neither an answer that is against the contract, about one payment.
+    gateway.script(Operation::Authorise, When::Before, Act::Answer(200), 8);
+    for _ in 0..8 {
+        bed.card(1, &one, "tok").send().await.assert_problem(503, "gateway-unavailable");
+    }
+    let paid = bed.card(2, &other, "tok").send().await;
+    assert_eq!(paid.status, 201, "{}", paid.text());
+    let metrics = Client::to(bed.service.admin_addr()).request("GET", "/metrics").send().await.text();
+    assert!(!metrics.contains(r#"outcome="skipped""#), "{metrics}");
+    bed.recovered(&gateway).await;
+}
+
+#[tokio::test]
+async fn a_refusal_after_the_money_was_set_aside_is_not_believed() {
+    let gateway = Gateway::start().await.unwrap();
+    let bed = Bed::with(paying_at(&gateway)).await;
+    let hold = bed.held(1, &["A-1"]).await;
+    gateway.script(Operation::Authorise, When::After, Act::Answer(422), 1);
+    bed.card(1, &hold, "tok").send().await.assert_problem(503, "gateway-unavailable");
+    assert_eq!(only(&gateway), Status::Authorised);
+    bed.recovered(&gateway).await;
+    assert_eq!(only(&gateway), Status::Voided, "let go, not forgotten");
+}
+
+#[tokio::test]
+async fn a_capture_that_a_cancellation_overtook_is_no_stuck_payment() {
+    let gateway = Gateway::start().await.unwrap();
+    let bed = Bed::with(paying_at(&gateway)).await;
+    let hold = bed.held(1, &["A-1"]).await;
+    gateway.script(Operation::Capture, When::Before, Act::Wait, 1);
+    let paid = bed.card(1, &hold, "tok").send().await;
+    gateway.waiting(DEADLINE).await.unwrap();
+    let path = format!("/reservations/{}/cancel", paid.json["reservation_id"].as_str().unwrap());
+    assert_eq!(bed.as_user(1, "POST", &path).send().await.status, 200);
+    wait::until("the void", DEADLINE, || async { only(&gateway) == Status::Voided }).await.unwrap();
+    gateway.go_on();
+    let settled = || async {
+        let metrics = Client::to(bed.service.admin_addr()).request("GET", "/metrics").send().await.text();
+        let line = |line: &&str| line.starts_with("gateway_settlements_total") && line.contains("owed=\"capture\"");
+        metrics.lines().find(line).map(str::to_owned)
+    };
+    let settled = wait::until_some("the capture's end", DEADLINE, settled).await.unwrap();
+    assert_eq!(settled, r#"gateway_settlements_total{outcome="moved_on",owed="capture"} 1"#);
+    bed.recovered(&gateway).await;
 }

@@ -32,6 +32,14 @@ async fn a_hold_that_ran_out_is_told_of_once_and_its_seats_are_free() {
     assert_eq!(admin.request("GET", "/readyz").send().await.status, 200);
     let metrics = admin.request("GET", "/metrics").send().await.text();
     assert!(metrics.contains(r#"worker_runs_total{outcome="idle",task="expiry"}"#), "{metrics}");
+    assert!(metrics.contains(r#"event_backlog{what="webhook_deliveries"} 0"#), "{metrics}");
+    let mut ended = 0;
+    for worker in [&first, &second] {
+        let metrics = Client::to(worker.admin_addr()).request("GET", "/metrics").send().await.text();
+        let count = metrics.lines().find_map(|line| line.strip_prefix("holds_expired_total ")).unwrap().to_owned();
+        ended += count.parse::<u32>().unwrap();
+    }
+    assert_eq!(ended, 8, "counted once, by whoever ended it");
     assert_eq!((first.stop().await, second.stop().await), (0, 0));
     assert_eq!(bed.sql(EXPIRED).await, "8");
     bed.audit().await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use redis::AsyncCommands;
 use serde_json::json;
+use sqlx::Connection;
 use testbed::postgres::PrivatePostgres;
 use testbed::redis::PrivateRedis;
 use testbed::wait;
@@ -52,6 +53,34 @@ async fn f13_postgres_killed() {
     assert_eq!(paid.status, 201, "{}", paid.text());
     bed.audit().await;
     server.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn f13_a_crowd_that_fills_the_pool_leaves_the_instance_ready() {
+    let bed = Bed::with(Wishes { connections: 1, ..Wishes::default() }).await;
+    let admin = crate::client::Client::to(bed.service.admin_addr());
+    assert_eq!(admin.request("GET", "/readyz").send().await.status, 200);
+    // Each charge waits for this row until it is refused, and the others for the only connection.
+    let mut connection = bed.pool.acquire().await.unwrap();
+    let mut at_work = connection.begin().await.unwrap();
+    sqlx::query("SELECT 1 FROM wallets WHERE user_id = 1 FOR UPDATE").execute(&mut *at_work).await.unwrap();
+    let charge = || bed.as_user(1, "POST", "/wallet/charges").json(&json!({ "amount": 1 })).send();
+    let crowd = join_all((0..40).map(|_| charge()));
+    let watch = async {
+        wait::until("a full pool", DEADLINE, || async {
+            let metrics = admin.request("GET", "/metrics").send().await.text();
+            metrics.contains(r#"db_connection_pool_usage{state="in_use"} 1"#)
+        })
+        .await
+        .unwrap();
+        admin.request("GET", "/readyz").send().await
+    };
+    let (answers, ready) = tokio::join!(crowd, watch);
+    assert_eq!((ready.status, &ready.json["database"]), (200, &json!("ok")), "{}", ready.text());
+    assert!(answers.iter().all(|answer| answer.status == 503));
+    assert!(answers.iter().any(|answer| answer.json["type"] == "/problems/database-unavailable"), "nobody waited");
+    at_work.rollback().await.unwrap();
+    assert_eq!(charge().await.status, 201);
 }
 
 #[tokio::test]

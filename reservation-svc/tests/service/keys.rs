@@ -100,4 +100,14 @@ async fn a_key_older_than_a_day_is_forgotten() {
     let ledger = crate::bed::ledger(&bed.database.url());
     assert_eq!(ledger.tidy_idempotency_keys().await.unwrap(), 1);
     assert_eq!(bed.sql("SELECT count(*) FROM idempotency_keys").await, "0");
+
+    // As many as half a minute of a sale leaves behind, at once.
+    bed.sql(
+        "INSERT INTO idempotency_keys (user_id, key, request_hash, state, response, created_at, expires_at)
+         SELECT 1, 'k' || n, '', 'DONE', '{}', now(), now() + CASE WHEN n <= 2500 THEN interval '0' ELSE interval '1 day' END
+         FROM generate_series(1, 2510) AS n",
+    )
+    .await;
+    assert_eq!(ledger.tidy_idempotency_keys().await.unwrap(), 2_500);
+    assert_eq!(bed.sql("SELECT count(*) FROM idempotency_keys").await, "10", "these have their time");
 }

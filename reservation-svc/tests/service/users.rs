@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testbed::origin::Script;
 use testbed::wait;
 
-use crate::bed::{self, Bed, DEADLINE, Wishes};
+use crate::bed::{self, Bed, DEADLINE, USERS_AUDIENCE, USERS_ISSUER, Wishes};
 use crate::client::Answer;
 
 const KEYS: &str = "/users.json";
@@ -36,8 +36,20 @@ impl Issuer {
     }
 
     fn of_user(&self, user: &str) -> String {
-        self.token(&json!({ "sub": user, "exp": bed::now_s() + 600 }))
+        self.token(&good(user))
     }
+}
+
+/// What a good token says.
+fn good(user: &str) -> Value {
+    json!({ "sub": user, "exp": bed::now_s() + 600, "iss": USERS_ISSUER, "aud": USERS_AUDIENCE })
+}
+
+/// The same, but for one claim.
+fn but(name: &str, value: &Value) -> Value {
+    let mut claims = good("1");
+    claims[name] = value.clone();
+    claims
 }
 
 async fn wallet(bed: &Bed, token: &str) -> Answer {
@@ -63,13 +75,20 @@ async fn users_of_another_issuer_come_in_and_others_do_not() {
     // The public key, which everybody knows, used as the secret of HS256.
     let swapped = Header { kid: Some("u1".to_owned()), ..Header::new(Algorithm::HS256) };
     let public = EncodingKey::from_secret(public.as_str().unwrap().as_bytes());
-    let claims = json!({ "sub": "1", "exp": now + 600 });
+    let claims = good("1");
+    let mut endless = good("1");
+    endless.as_object_mut().unwrap().remove("exp");
     let payload = issuer_1.of_user("1").split('.').nth(1).unwrap().to_owned();
     for (name, token) in [
-        ("expired", issuer_1.token(&json!({ "sub": "1", "exp": now - 120 }))),
-        ("not yet", issuer_1.token(&json!({ "sub": "1", "exp": now + 600, "nbf": now + 300 }))),
-        ("no end", issuer_1.token(&json!({ "sub": "1" }))),
-        ("nobody", issuer_1.token(&json!({ "sub": "root", "exp": now + 600 }))),
+        ("expired", issuer_1.token(&but("exp", &json!(now - 120)))),
+        ("not yet", issuer_1.token(&but("nbf", &json!(now + 300)))),
+        ("no end", issuer_1.token(&endless)),
+        ("nobody", issuer_1.token(&but("sub", &json!("root")))),
+        ("for another application", issuer_1.token(&but("aud", &json!("newsletter")))),
+        ("for others", issuer_1.token(&but("aud", &json!(["newsletter", "shop"])))),
+        ("for nobody", issuer_1.token(&json!({ "sub": "1", "exp": now + 600, "iss": USERS_ISSUER }))),
+        ("of another issuer", issuer_1.token(&but("iss", &json!("https://other.example")))),
+        ("of nobody", issuer_1.token(&json!({ "sub": "1", "exp": now + 600, "aud": USERS_AUDIENCE }))),
         ("forged", issuer("u1").of_user("1")),
         ("unknown kid", issuer("u2").of_user("1")),
         ("swapped", encode(&swapped, &claims, &public).unwrap()),
@@ -81,6 +100,8 @@ async fn users_of_another_issuer_come_in_and_others_do_not() {
         assert_eq!((answer.status, &answer.json), (401, &missing.json), "{name}");
     }
     assert_eq!(wallet(&bed, &issuer_1.of_user("7")).await.json["wallet_id"], 7);
+    let among_others = issuer_1.token(&but("aud", &json!(["shop", USERS_AUDIENCE])));
+    assert_eq!(wallet(&bed, &among_others).await.status, 200);
 }
 
 #[tokio::test]

@@ -152,6 +152,10 @@ async fn play(
             // Seen to by `authorise`.
             Act::Decline(_) => {}
             Act::Fail => return Ok(Some((StatusCode::INTERNAL_SERVER_ERROR, json!({ "error": "as told" })))),
+            Act::Answer(status) => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                return Ok(Some((status, json!({ "error": "as told" }))));
+            }
             Act::Delay(delay) => tokio::time::sleep(delay).await,
             Act::HangUp => return Err(HungUp),
             Act::Die => {

@@ -50,6 +50,8 @@ pub enum Act {
     Decline(String),
     /// Answer 500.
     Fail,
+    /// Answer this status, and nothing about a payment.
+    Answer(u16),
     /// Be slow.
     Delay(Duration),
     /// Close the connection without a reply.
@@ -62,7 +64,7 @@ pub enum Act {
     Wait,
 }
 
-/// A script as it is sent over HTTP: `{"operation", "when", "act", "times", "delay_ms", "reason"}`.
+/// A script as it is sent over HTTP: `{"operation", "when", "act", "times", "delay_ms", "reason", "status"}`.
 pub(super) fn parse(body: &Value) -> Option<(Operation, When, Act, u32)> {
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     let when = match text("when") {
@@ -73,6 +75,7 @@ pub(super) fn parse(body: &Value) -> Option<(Operation, When, Act, u32)> {
     let act = match text("act")? {
         "decline" => Act::Decline(text("reason").unwrap_or("declined").to_owned()),
         "fail" => Act::Fail,
+        "answer" => Act::Answer(body.get("status")?.as_u64()?.try_into().ok()?),
         "delay" => Act::Delay(Duration::from_millis(body.get("delay_ms")?.as_u64()?)),
         "hang-up" => Act::HangUp,
         "die" => Act::Die,

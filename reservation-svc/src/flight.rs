@@ -8,38 +8,50 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 
-use super::{Rendered, Wish};
 use crate::ledger::LedgerError;
 
-/// What a reading came to. Errors are shared too: a thousand who wait must not fail one after the other.
-pub type Landed = Result<Option<Arc<Rendered>>, Arc<LedgerError>>;
+/// How a reader wants what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// As it is shown to everybody.
+    AsShown,
+    /// With everything in it that was committed before this call: for who has just changed it.
+    Fresh,
+}
+
+/// What a reading came to; `None`: there is no such thing. Errors are shared too: a thousand who wait must not fail one
+/// after the other.
+pub type Landed<T> = Result<Option<Arc<T>>, Arc<LedgerError>>;
 
 /// What a passenger waits for.
-pub(super) type Landing = Shared<BoxFuture<'static, Landed>>;
+pub(crate) type Landing<T> = Shared<BoxFuture<'static, Landed<T>>>;
 
-#[derive(Clone)]
-struct Flight {
-    landing: Landing,
+struct Flight<T> {
+    landing: Landing<T>,
     /// Set by the reading itself: its passengers may all have gone away.
     over: Arc<AtomicBool>,
 }
 
-/// The readings of one map.
-#[derive(Default)]
-pub(super) struct Flights(Mutex<Slots>);
+/// The readings of one thing.
+pub(crate) struct Flights<T>(Mutex<Slots<T>>);
 
-#[derive(Default)]
-struct Slots {
-    now: Option<Flight>,
+struct Slots<T> {
+    now: Option<Flight<T>>,
     /// For those who must not have what began before they came.
-    next: Option<Flight>,
+    next: Option<Flight<T>>,
 }
 
-impl Flights {
+impl<T> Default for Flights<T> {
+    fn default() -> Self {
+        Self(Mutex::new(Slots { now: None, next: None }))
+    }
+}
+
+impl<T: Send + Sync + 'static> Flights<T> {
     /// Joins a reading, or begins one with `read`. A fresh one begins after this call, whatever is under way.
-    pub(super) fn join<F>(&self, wish: Wish, read: impl FnOnce(Wish) -> F + Send + 'static) -> Landing
+    pub(crate) fn join<F>(&self, wish: Wish, read: impl FnOnce(Wish) -> F + Send + 'static) -> Landing<T>
     where
-        F: Future<Output = Landed> + Send + 'static,
+        F: Future<Output = Landed<T>> + Send + 'static,
     {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while slots.now.as_ref().is_some_and(|flight| flight.over.load(Ordering::SeqCst)) {
@@ -64,16 +76,16 @@ impl Flights {
 }
 
 /// A task of its own: it goes on when those who wait for it go away.
-fn begin(work: impl Future<Output = Landed> + Send + 'static) -> Flight {
+fn begin<T: Send + Sync + 'static>(work: impl Future<Output = Landed<T>> + Send + 'static) -> Flight<T> {
     let over = Arc::new(AtomicBool::new(false));
     let ended = Arc::clone(&over);
     let task = tokio::spawn(async move {
         let landed = AssertUnwindSafe(work).catch_unwind().await;
         ended.store(true, Ordering::SeqCst);
-        landed.unwrap_or_else(|_| Err(Arc::new(LedgerError::Broken("reading a seat map panicked".to_owned()))))
+        landed.unwrap_or_else(|_| Err(Arc::new(LedgerError::Broken("a reading panicked".to_owned()))))
     });
     let landing = async move {
-        task.await.unwrap_or_else(|error| Err(Arc::new(LedgerError::Broken(format!("reading a seat map: {error}")))))
+        task.await.unwrap_or_else(|error| Err(Arc::new(LedgerError::Broken(format!("a reading: {error}")))))
     };
     Flight { landing: landing.boxed().shared(), over }
 }
@@ -88,7 +100,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_thousand_who_wait_are_two_readings_at_most() {
-        let (flights, readings, gate) = (Flights::default(), Arc::new(AtomicU32::new(0)), Arc::new(Semaphore::new(0)));
+        let (flights, readings, gate) =
+            (Flights::<()>::default(), Arc::new(AtomicU32::new(0)), Arc::new(Semaphore::new(0)));
         let join = |wish| {
             let (readings, gate) = (Arc::clone(&readings), Arc::clone(&gate));
             flights.join(wish, move |_| async move {
@@ -97,8 +110,8 @@ mod tests {
                 Ok(None)
             })
         };
-        let shown: Vec<Landing> = (0..1_000).map(|_| join(Wish::AsShown)).collect();
-        let fresh: Vec<Landing> = (0..1_000).map(|_| join(Wish::Fresh)).collect();
+        let shown: Vec<Landing<()>> = (0..1_000).map(|_| join(Wish::AsShown)).collect();
+        let fresh: Vec<Landing<()>> = (0..1_000).map(|_| join(Wish::Fresh)).collect();
         gate.add_permits(1);
         for flight in shown {
             assert!(matches!(flight.await, Ok(None)));
