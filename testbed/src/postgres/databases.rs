@@ -72,6 +72,12 @@ impl PrivatePostgres {
         Ok(())
     }
 
+    /// A database that it has already, such as the one that it has copied from its primary.
+    #[must_use]
+    pub fn database(&self, name: &str) -> TestDatabase<'_> {
+        TestDatabase { server: self, name: name.to_owned() }
+    }
+
     /// A fresh clone of a template, for one test.
     ///
     /// # Errors
