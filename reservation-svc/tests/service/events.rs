@@ -157,9 +157,13 @@ async fn f18_a_relay_that_died_after_publishing_and_before_marking() {
     let dying = relay(&bed, &seen);
     let dying = tokio::spawn(async move { dying.run_once().await });
     wait::until("it to publish", DEADLINE, || async { seen.count() > 0 }).await.unwrap();
-    // While it is at it, nobody else gets those schedules, and more happens there.
+    // While it is at it (for some seconds at most), nobody else gets those schedules, and more happens there.
     let (taken, other) = (seen.count(), Arc::new(Recorder::default()));
-    crowd(&bed, 40..80).await;
+    bed.sql(
+        "INSERT INTO outbox (topic, schedule_id, payload)
+         SELECT 'hold.created', s, '{\"lines\": []}' FROM generate_series(1, 3) AS s",
+    )
+    .await;
     let second = relay(&bed, &other);
     drain(&second).await;
     let theirs: HashSet<i64> = seen.without_repeats().iter().filter_map(|event| event.schedule_id).collect();
@@ -168,6 +172,7 @@ async fn f18_a_relay_that_died_after_publishing_and_before_marking() {
     assert!(dying.await.unwrap_err().is_cancelled());
 
     seen.silent.store(false, Ordering::SeqCst);
+    crowd(&bed, 40..80).await;
     let heir = relay(&bed, &seen);
     wait::until("the heir to have relayed all", DEADLINE, || async {
         drain(&heir).await;
