@@ -88,7 +88,8 @@ fn quick() -> Result<std::process::Command> {
 
 /// What only a build with Kafka has, after its lints.
 fn kafka() -> Result<std::process::Command> {
-    const WITH_KAFKA: [&str; 4] = ["-p", "reservation-svc", "--features", "kafka"];
+    // Of the whole workspace, so that what both builds share is of the same features and built once.
+    const WITH_KAFKA: [&str; 3] = ["--workspace", "--features", "reservation-svc/kafka"];
     say::step("lints of a build with Kafka");
     cargo::run(&[&["clippy"], &WITH_KAFKA[..], &["--all-targets", "--quiet", "--", "-D", "warnings"]].concat())?;
     let mut tests = cargo::command(["test", "--no-fail-fast"]);

@@ -69,7 +69,9 @@ pub(super) fn router() -> Router<Arc<App>> {
 async fn index(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let page = [("demo_login", app.demo.is_some()), ("tickets", app.tickets.is_some()), ("card", app.cards)]
         .into_iter()
-        .fold(INDEX.to_owned(), |page, (slot, on)| page.replace(&format!("{{{{{slot}}}}}"), if on { "true" } else { "false" }))
+        .fold(INDEX.to_owned(), |page, (slot, on)| {
+            page.replace(&format!("{{{{{slot}}}}}"), if on { "true" } else { "false" })
+        })
         .replace("{{max_seats}}", &app.holds.max_seats.to_string());
     answer(&headers, HTML, &etag(&page), page)
 }

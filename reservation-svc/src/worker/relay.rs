@@ -1,8 +1,8 @@
 //! The relay: brings what is in the outbox to the sink, in order for each schedule, at least once. A lane whose events
 //! can not be brought on is left alone for a while, so that the others go on.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;

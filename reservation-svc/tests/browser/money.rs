@@ -81,7 +81,8 @@ async fn a_visitor_pays_by_card_and_never_by_its_number() {
     site.press("Cancel this booking").await;
     site.press("Yes, give back ₩330,000").await;
     site.until("document.getElementById('notice').textContent.includes('goes back to your card')").await;
-    site.until("document.querySelector('.state').textContent.startsWith('Cancelled, money goes back to your card')").await;
+    site.until("document.querySelector('.state').textContent.startsWith('Cancelled, money goes back to your card')")
+        .await;
     let settled = async || matches!(gateway.payments()[0].status, Status::Refunded | Status::Voided);
     wait::until("the money to go back", SOON, settled).await.unwrap();
     site.assert_nothing_blocked().await;

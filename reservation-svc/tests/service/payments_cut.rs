@@ -37,9 +37,11 @@ async fn f13_postgres_killed_at_every_step_of_a_payment() {
             bed.hold(i64::try_from(at).unwrap() + 1, &[&seat]).await.json["hold_id"].as_str().map(str::to_owned)
         });
         let (user, hold) = (i64::try_from(at).unwrap() + 1, hold.await.unwrap());
-        wait::until(&format!("a payment to be killed at {table}"), DEADLINE, || cut_at(table, &bed, server, user, &hold))
-            .await
-            .unwrap();
+        wait::until(&format!("a payment to be killed at {table}"), DEADLINE, || {
+            cut_at(table, &bed, server, user, &hold)
+        })
+        .await
+        .unwrap();
         assert_eq!(bed.sql("SELECT count(*) FROM payments").await, at.to_string(), "{table}: nothing was half done");
         let paid = wait::until_some("an answer other than 503", DEADLINE, || async {
             Some(pay(&bed, user, &hold).await).filter(|answer| answer.status != 503)

@@ -192,9 +192,8 @@ async fn relayed(site: &Site, rounds: u32, time: Duration) -> Result<Value> {
 
 /// The middle of all rounds, each column by itself.
 fn medians(name: &str, outcomes: &[Outcome]) -> Result<()> {
-    let median = |of: fn(&Outcome) -> f64| {
-        spread(outcomes.iter().map(of)).map(|spread| spread.median).context("no rounds")
-    };
+    let median =
+        |of: fn(&Outcome) -> f64| spread(outcomes.iter().map(of)).map(|spread| spread.median).context("no rounds");
     let outcome = Outcome {
         attempts_per_s: median(|outcome| outcome.attempts_per_s)?,
         held_per_s: median(|outcome| outcome.held_per_s)?,

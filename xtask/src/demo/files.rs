@@ -162,7 +162,13 @@ mod tests {
     fn secrets_are_the_owners_alone_and_no_password_is_in_a_config() {
         use std::os::unix::fs::PermissionsExt;
         let addr = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let addresses = Addresses { visitors: addr(1), admin: addr(2), service: addr(3), service_admin: addr(4), worker_admin: addr(5) };
+        let addresses = Addresses {
+            visitors: addr(1),
+            admin: addr(2),
+            service: addr(3),
+            service_admin: addr(4),
+            worker_admin: addr(5),
+        };
         let files = Files::write(&addresses, 50.0, 10).unwrap();
         assert_eq!(std::fs::metadata(files.users_key()).unwrap().permissions().mode() & 0o777, 0o600);
         let config = std::fs::read_to_string(files.proxy_config()).unwrap();
