@@ -69,6 +69,8 @@ pub struct App {
     pub demo: Option<DemoLogin>,
     /// Signs tickets; `None`: there are none.
     pub tickets: Option<TicketKey>,
+    /// Whether there is a gateway to pay by card at.
+    pub cards: bool,
     /// What one hold may be.
     pub holds: HoldRules,
     /// How many requests a user may send; `None`: any number.

@@ -163,6 +163,7 @@ impl Service {
             queue,
             demo,
             tickets,
+            cards: config.gateway.is_some(),
             holds: config.holds,
             quota: config.requests_per_s.map(Quota::new),
             started: Instant::now(),

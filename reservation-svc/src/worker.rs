@@ -8,6 +8,7 @@ pub mod expiry;
 pub mod housekeeping;
 #[cfg(feature = "kafka")]
 pub mod kafka;
+mod lanes;
 pub mod operator;
 pub mod partitions;
 pub mod queue_events;

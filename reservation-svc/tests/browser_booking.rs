@@ -4,6 +4,8 @@
 
 #[path = "browser/access.rs"]
 mod access;
+#[path = "browser/money.rs"]
+mod money;
 #[path = "browser/site.rs"]
 mod site;
 #[path = "browser/visit.rs"]

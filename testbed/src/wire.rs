@@ -41,6 +41,8 @@ enum Order {
     Carry(Flow),
     /// The same, for those that are open, without accepting any more than before.
     Delay(Duration),
+    /// Connections are reset, new ones go to another address.
+    Turn(SocketAddr),
 }
 
 /// A TCP proxy in front of one address; dropped, all its connections are reset.
@@ -86,6 +88,16 @@ impl Wire {
     /// What the system says when the port cannot be listened on.
     pub async fn mend(&self) -> Result<()> {
         self.order(Order::Carry(Flow::default())).await
+    }
+
+    /// Resets all connections, and carries new ones to `target`: what a failover does to a name or a virtual address.
+    ///
+    /// A wire that is cut stays so.
+    ///
+    /// # Errors
+    /// None while the wire exists.
+    pub async fn turn_to(&self, target: SocketAddr) -> Result<()> {
+        self.order(Order::Turn(target)).await
     }
 
     /// Holds every chunk back for `delay`, in both directions: a round trip takes twice that longer.

@@ -56,3 +56,21 @@ async fn a_bad_statement_says_which_and_why() {
     let error = shared().await.sql("postgres", "SELEC 1").await.unwrap_err().to_string();
     assert!(error.contains("`SELEC 1`") && error.contains("syntax error"), "{error}");
 }
+
+#[tokio::test]
+async fn a_clone_gives_out_no_number_twice_after_a_crash() {
+    let postgres = PrivatePostgres::start().await.unwrap();
+    let prepare = async |_url: String| {
+        let table = "CREATE TABLE numbered (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)";
+        postgres.sql("numbers", table).await?;
+        postgres.sql("numbers", "INSERT INTO numbered DEFAULT VALUES").await
+    };
+    postgres.create_template("numbers", prepare).await.unwrap();
+    let clone = postgres.database_from("numbers").await.unwrap();
+    clone.sql("INSERT INTO numbered DEFAULT VALUES").await.unwrap();
+    postgres.kill().await.unwrap();
+    postgres.restart().await.unwrap();
+    clone.sql("INSERT INTO numbered DEFAULT VALUES").await.unwrap();
+    let count = clone.sql("SELECT count(*) FROM numbered").await.unwrap();
+    assert_eq!(count.trim(), "3");
+}

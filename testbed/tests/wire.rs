@@ -62,6 +62,19 @@ async fn a_cut_resets_and_refuses_and_a_mend_lets_in_again() {
 }
 
 #[tokio::test]
+async fn a_turn_resets_and_leads_elsewhere() {
+    let ((first, had_first), (second, had_second)) = (echo().await, echo().await);
+    let wire = Wire::to(first).await.unwrap();
+    let mut open = TcpStream::connect(wire.addr()).await.unwrap();
+    round_trip(&mut open, b"one").await.unwrap();
+    wire.turn_to(second).await.unwrap();
+    assert_eq!(open.read(&mut [0; 1]).await.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
+    let mut again = TcpStream::connect(wire.addr()).await.unwrap();
+    round_trip(&mut again, b"second").await.unwrap();
+    assert_eq!((had_first.load(Ordering::SeqCst), had_second.load(Ordering::SeqCst)), (3, 6));
+}
+
+#[tokio::test]
 async fn a_blackhole_holds_everything_back_until_it_is_mended() {
     let (addr, taken) = echo().await;
     let wire = Wire::to(addr).await.unwrap();

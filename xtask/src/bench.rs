@@ -34,7 +34,8 @@ pub(crate) struct Options {
     /// `queue` and `seats`: only these parts, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "PART")]
     only: Vec<String>,
-    /// How the services are built: `dist` takes minutes and is what counts, `release` is for a quick look
+    /// How the services are built: `dist` takes minutes and is what counts, `release` is for a quick look, `dev` only
+    /// shows that the benchmark runs
     #[arg(long, value_enum, default_value_t = Profile::Dist)]
     profile: Profile,
 }
@@ -46,7 +47,7 @@ enum Name {
     Edge,
     /// The line with a million in it: memory, joins, lookups, admissions, connections
     Queue,
-    /// Holds against pgbench, the seat lock, seat maps, a sale at 1,000 requests/s
+    /// Holds against pgbench, the seat lock, seat maps, a sale at 1,000 requests/s, the relay of events
     Seats,
 }
 
@@ -57,6 +58,8 @@ enum Profile {
     Dist,
     /// Without the slow linking
     Release,
+    /// As the tests have it: its figures say nothing
+    Dev,
 }
 
 /// Runs the benchmarks; targets that are missed are printed and fail nothing.
@@ -102,6 +105,7 @@ impl Profile {
         match self {
             Self::Dist => "dist",
             Self::Release => "release",
+            Self::Dev => "dev",
         }
     }
 
@@ -114,6 +118,8 @@ impl Profile {
 
     /// The path of something built.
     fn executable(self, name: &str) -> String {
-        cargo::executable(self.name(), name).to_string_lossy().into_owned()
+        // The folder of this one profile has another name.
+        let folder = if self == Self::Dev { "debug" } else { self.name() };
+        cargo::executable(folder, name).to_string_lossy().into_owned()
     }
 }

@@ -42,15 +42,18 @@ const ASSETS: &[Asset] = assets! {
     "icon.svg": SVG,
     "app.js": SCRIPT,
     "api.js": SCRIPT,
+    "chosen.js": SCRIPT,
     "dom.js": SCRIPT,
     "format.js": SCRIPT,
     "hold.js": SCRIPT,
     "seatmap.js": SCRIPT,
     "user.js": SCRIPT,
+    "views/card.js": SCRIPT,
     "views/concerts.js": SCRIPT,
     "views/hold.js": SCRIPT,
     "views/seats.js": SCRIPT,
     "views/sign_in.js": SCRIPT,
+    "views/ticket.js": SCRIPT,
     "views/tickets.js": SCRIPT,
     "views/wallet.js": SCRIPT,
 };
@@ -64,8 +67,11 @@ pub(super) fn router() -> Router<Arc<App>> {
 }
 
 async fn index(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
-    let page = INDEX
-        .replace("{{demo_login}}", if app.demo.is_some() { "true" } else { "false" })
+    let page = [("demo_login", app.demo.is_some()), ("tickets", app.tickets.is_some()), ("card", app.cards)]
+        .into_iter()
+        .fold(INDEX.to_owned(), |page, (slot, on)| {
+            page.replace(&format!("{{{{{slot}}}}}"), if on { "true" } else { "false" })
+        })
         .replace("{{max_seats}}", &app.holds.max_seats.to_string());
     answer(&headers, HTML, &etag(&page), page)
 }

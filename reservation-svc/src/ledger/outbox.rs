@@ -18,6 +18,7 @@ const PRUNE_ROWS: i64 = 5_000;
 pub struct Batch {
     /// In a transaction that holds the lane's lock.
     lent: Lent,
+    lane: i32,
     ids: Vec<i64>,
     events: Vec<Event>,
 }
@@ -35,7 +36,7 @@ pub enum Taken {
 /// What was found under the locks.
 enum Found {
     NoLane { pending: bool },
-    Rows(Vec<OutboxRow>),
+    Rows(i32, Vec<OutboxRow>),
 }
 
 /// How many events wait, and how long the oldest has.
@@ -48,6 +49,11 @@ pub struct Backlog {
 }
 
 impl Batch {
+    /// The lane that they are of.
+    pub fn lane(&self) -> i32 {
+        self.lane
+    }
+
     /// In the order of their happening, for each schedule.
     pub fn events(&self) -> &[Event] {
         &self.events
@@ -69,9 +75,9 @@ impl Batch {
 }
 
 impl Ledger {
-    /// The oldest events of a lane that no other relay has, at most `limit`. To be brought to its end within seconds,
-    /// or the database gives the lane to others.
-    pub async fn take_batch(&self, limit: i64) -> Result<Taken, LedgerError> {
+    /// The oldest events of a lane that no other relay has, at most `limit` of that lane; none of the lanes in
+    /// `except`. To be brought to its end within seconds, or the database gives the lane to others.
+    pub async fn take_batch(&self, limit: impl Fn(i32) -> i64 + Sync, except: &[i32]) -> Result<Taken, LedgerError> {
         let mut lent = self.pool.lend().await?;
         let taking = async {
             let connection = &mut lent.connection;
@@ -81,8 +87,9 @@ impl Ledger {
                 "SELECT lane FROM outbox_lanes l,
                      LATERAL (SELECT id FROM outbox WHERE relayed_at IS NULL AND schedule_id % 16 = l.lane
                               ORDER BY schedule_id % 16, id LIMIT 1) AS next
-                 ORDER BY next.id FOR UPDATE OF l SKIP LOCKED LIMIT 1",
+                 WHERE l.lane <> ALL ($1) ORDER BY next.id FOR UPDATE OF l SKIP LOCKED LIMIT 1",
             )
+            .bind(except)
             .fetch_optional(&mut *connection)
             .await?;
             let Some((lane,)) = lane else {
@@ -97,18 +104,19 @@ impl Ledger {
                  WHERE relayed_at IS NULL AND schedule_id % 16 = $1 ORDER BY schedule_id % 16, id LIMIT $2",
             )
             .bind(lane)
-            .bind(limit)
+            .bind(limit(lane))
             .fetch_all(connection)
             .await
-            .map(Found::Rows)
+            .map(|rows| Found::Rows(lane, rows))
         };
         let others = match within(taking).await? {
-            Found::Rows(rows) if !rows.is_empty() => {
+            Found::Rows(lane, rows) if !rows.is_empty() => {
                 let ids = rows.iter().map(|row| row.id).collect();
-                return Ok(Taken::Batch(Batch { lent, ids, events: rows.into_iter().map(Event::from).collect() }));
+                let events = rows.into_iter().map(Event::from).collect();
+                return Ok(Taken::Batch(Batch { lent, lane, ids, events }));
             }
             // The lane had some a moment ago: its holder before has marked them all.
-            Found::Rows(_) => true,
+            Found::Rows(..) => true,
             Found::NoLane { pending } => pending,
         };
         within(async { sqlx::raw_sql("ROLLBACK").execute(&mut lent.connection).await }).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::ClientConfig;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer, PurgeConfig};
 use tokio::time::timeout;
 
@@ -15,6 +15,8 @@ use super::sink::Sink;
 use super::task::TaskError;
 use crate::config::events::{KafkaSettings, TOPICS_OF_ALL};
 use crate::event::Event;
+use crate::ledger::Ledger;
+use crate::ledger::consumers::DeadLetter;
 
 pub use source::KafkaSource;
 
@@ -25,9 +27,14 @@ const PUBLISH_LIMIT: Duration = Duration::from_secs(3);
 /// Far above [`PUBLISH_LIMIT`], after which all of a batch is given up at once.
 const MESSAGE_LIMIT_MS: &str = "60000";
 
+/// Who gave up, in dead letters.
+pub(super) const NAME: &str = "kafka";
+
 /// Events to Kafka: topic = topic, key = key, value = the event as JSON.
 pub struct KafkaSink {
     config: ClientConfig,
+    /// Where events are laid aside that no broker will ever take.
+    ledger: Ledger,
     /// Made anew after each failure. A plain mutex: held to clone it.
     producer: Mutex<Option<FutureProducer>>,
 }
@@ -40,8 +47,9 @@ fn config(settings: &KafkaSettings) -> ClientConfig {
 }
 
 impl KafkaSink {
-    /// To these brokers. Fails on options that librdkafka does not know.
-    pub fn new(settings: &KafkaSettings) -> Result<Self, KafkaError> {
+    /// To these brokers; what they will never take goes to the dead letters of `ledger`. Fails on options that librdkafka
+    /// does not know.
+    pub fn new(settings: &KafkaSettings, ledger: Ledger) -> Result<Self, KafkaError> {
         let mut config = config(settings);
         config
             .set("enable.idempotence", "true")
@@ -53,7 +61,7 @@ impl KafkaSink {
         for (name, value) in &settings.options {
             config.set(name, value);
         }
-        let sink = Self { config, producer: Mutex::new(None) };
+        let sink = Self { config, ledger, producer: Mutex::new(None) };
         sink.producer().map(drop)?;
         Ok(sink)
     }
@@ -86,28 +94,74 @@ impl Drop for UnderWay<'_> {
     }
 }
 
+/// Whether no other attempt with the same event can end otherwise.
+fn for_ever(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::MessageSizeTooLarge
+                | RDKafkaErrorCode::InvalidMessageSize
+                | RDKafkaErrorCode::InvalidRecord
+        )
+    )
+}
+
+fn failed(why: impl ToString) -> TaskError {
+    TaskError::Elsewhere { what: "Kafka", why: why.to_string() }
+}
+
+impl KafkaSink {
+    /// Publishes them in order, but for those that Kafka will never take: these are returned, with the reason.
+    async fn send<'e>(&self, events: &'e [Event]) -> Result<Vec<(&'e Event, String)>, TaskError> {
+        let producer = self.producer().map_err(failed)?;
+        let mut under_way = UnderWay { sink: self, producer, whole: false };
+        let (mut answers, mut refused) = (Vec::with_capacity(events.len()), Vec::new());
+        for event in events {
+            let value = serde_json::to_vec(event).map_err(failed)?;
+            let record = FutureRecord::to(&event.topic).key(&event.key).payload(&value);
+            match under_way.producer.send_result(record) {
+                Ok(answer) => answers.push((event, answer)),
+                Err((error, _)) if for_ever(&error) => refused.push((event, error.to_string())),
+                Err((error, _)) => return Err(failed(error)),
+            }
+        }
+        let all = async {
+            for (event, answer) in answers {
+                match answer.await.map_err(failed)? {
+                    Ok(_) => {}
+                    // Brokers refuse messages together: which one it was is only known of one that came alone. The
+                    // relay sees to that, since it takes fewer events after each failure.
+                    Err((error, _)) if for_ever(&error) && events.len() == 1 => {
+                        refused.push((event, error.to_string()));
+                    }
+                    Err((error, _)) => return Err(failed(error)),
+                }
+            }
+            Ok(())
+        };
+        let limit = || failed(format!("the brokers did not take a batch within {} s", PUBLISH_LIMIT.as_secs()));
+        timeout(PUBLISH_LIMIT, all).await.map_err(|_| limit())??;
+        under_way.whole = true;
+        Ok(refused)
+    }
+
+    /// Publishes an event that was laid aside. It stays there when Kafka still does not take it.
+    pub(super) async fn replay(&self, letter: &DeadLetter) -> Result<(), TaskError> {
+        let event: Event = serde_json::from_value(letter.event.clone()).map_err(failed)?;
+        match self.send(std::slice::from_ref(&event)).await?.pop() {
+            Some((_, why)) => Err(failed(why)),
+            None => Ok(self.ledger.unbury(letter).await?),
+        }
+    }
+}
+
 #[async_trait]
 impl Sink for KafkaSink {
     async fn publish(&self, events: &[Event]) -> Result<(), TaskError> {
-        let failed = |why: String| TaskError::Elsewhere { what: "Kafka", why };
-        let producer = self.producer().map_err(|error| failed(error.to_string()))?;
-        let mut under_way = UnderWay { sink: self, producer, whole: false };
-        let mut answers = Vec::with_capacity(events.len());
-        for event in events {
-            let value = serde_json::to_vec(event).map_err(|error| failed(error.to_string()))?;
-            let record = FutureRecord::to(&event.topic).key(&event.key).payload(&value);
-            let answer = under_way.producer.send_result(record).map_err(|(error, _)| failed(error.to_string()))?;
-            answers.push(answer);
+        for (event, why) in self.send(events).await? {
+            tracing::error!(event = %event.id, topic = event.topic, why, "Kafka never takes an event: it goes to the dead letters");
+            self.ledger.bury(NAME, event, &why).await?;
         }
-        let all = async {
-            for answer in answers {
-                answer.await.map_err(|error| error.to_string())?.map_err(|(error, _)| error.to_string())?;
-            }
-            Ok::<_, String>(())
-        };
-        let limit = || failed(format!("the brokers did not take a batch within {} s", PUBLISH_LIMIT.as_secs()));
-        timeout(PUBLISH_LIMIT, all).await.map_err(|_| limit())?.map_err(failed)?;
-        under_way.whole = true;
         Ok(())
     }
 }

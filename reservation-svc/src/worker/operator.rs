@@ -7,9 +7,13 @@ use chrono::NaiveDate;
 use prometheus::Registry;
 use uuid::Uuid;
 
+use super::consumers::Consumers;
+#[cfg(feature = "kafka")]
+use super::kafka::KafkaSink;
 use super::setup;
+use super::task::TaskError;
 use crate::config::Config;
-use crate::ledger::consumers::SettlementLine;
+use crate::ledger::consumers::{DeadLetter, SettlementLine};
 use crate::ledger::{Ledger, LedgerError};
 use crate::serve::StartError;
 
@@ -39,7 +43,7 @@ pub async fn list_dead_letters(ledger: &Ledger, limit: i64) -> Result<String, Le
 
 /// Replays the dead letters of one event, or all. Says how many went through, and which did not and why.
 pub async fn replay_dead_letters(config: &Config, ledger: &Ledger, event: Option<Uuid>) -> Result<String, StartError> {
-    let consumers = setup::consumers(config, ledger, &Registry::new()).await?;
+    let takers = Takers::of(config, ledger).await?;
     let (mut replayed, mut text) = (0, String::new());
     loop {
         let letters = ledger.dead_letters(event, PAGE).await?;
@@ -47,7 +51,7 @@ pub async fn replay_dead_letters(config: &Config, ledger: &Ledger, event: Option
         let before = replayed;
         text.clear();
         for letter in letters {
-            match consumers.replay(&letter).await {
+            match takers.replay(&letter).await {
                 Ok(()) => replayed += 1,
                 Err(error) => {
                     let _ = writeln!(text, "{} of {} stays: {error}", letter.event_id, letter.consumer);
@@ -59,6 +63,34 @@ pub async fn replay_dead_letters(config: &Config, ledger: &Ledger, event: Option
             let _ = write!(text, "{replayed} replayed");
             return Ok(text);
         }
+    }
+}
+
+/// Those who may have given up on an event.
+struct Takers {
+    consumers: Consumers,
+    #[cfg(feature = "kafka")]
+    kafka: Option<KafkaSink>,
+}
+
+impl Takers {
+    async fn of(config: &Config, ledger: &Ledger) -> Result<Self, StartError> {
+        Ok(Self {
+            consumers: setup::consumers(config, ledger, &Registry::new()).await?,
+            #[cfg(feature = "kafka")]
+            kafka: setup::kafka(config, ledger)?,
+        })
+    }
+
+    /// Gives a dead letter to who gave up on it.
+    async fn replay(&self, letter: &DeadLetter) -> Result<(), TaskError> {
+        #[cfg(feature = "kafka")]
+        if letter.consumer == super::kafka::NAME
+            && let Some(kafka) = &self.kafka
+        {
+            return kafka.replay(letter).await;
+        }
+        self.consumers.replay(letter).await
     }
 }
 

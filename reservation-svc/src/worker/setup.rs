@@ -45,7 +45,7 @@ pub(super) async fn parts(config: &Config, ledger: &Ledger, metrics: &Metrics) -
     let own = Ledger::new(&own, metrics.clone())?;
     listening.spawn(relay::listen(own.clone(), Arc::clone(&bell)));
     let mut tasks: Vec<Arc<dyn Task>> = Vec::new();
-    let sink = sink(config, consumers(config, ledger, registry).await?, &mut tasks)?;
+    let sink = sink(config, ledger, consumers(config, ledger, registry).await?, &mut tasks)?;
     let relayed = counter(registry, "events_relayed_total", "Events brought from the outbox to the sink.", &["topic"])?;
 
     let expired = IntCounter::new("holds_expired_total", "Holds that ran out and were ended by this worker.")?;
@@ -75,14 +75,26 @@ pub(super) async fn parts(config: &Config, ledger: &Ledger, metrics: &Metrics) -
 /// The consumers directly, or a broker and the consumers as a task behind it.
 #[cfg_attr(not(feature = "kafka"), expect(clippy::unnecessary_wraps, reason = "with Kafka it can fail"))]
 #[cfg_attr(not(feature = "kafka"), expect(unused_variables, clippy::ptr_arg, reason = "with Kafka there is a task"))]
-fn sink(config: &Config, consumers: Consumers, tasks: &mut Vec<Arc<dyn Task>>) -> Result<Arc<dyn Sink>, StartError> {
+fn sink(
+    config: &Config,
+    ledger: &Ledger,
+    consumers: Consumers,
+    tasks: &mut Vec<Arc<dyn Task>>,
+) -> Result<Arc<dyn Sink>, StartError> {
     #[cfg(feature = "kafka")]
-    if let Some(kafka) = &config.events.kafka {
-        let failed = |error: rdkafka::error::KafkaError| StartError::Kafka(error.to_string());
-        tasks.push(Arc::new(KafkaSource::new(kafka, consumers).map_err(failed)?));
-        return Ok(Arc::new(KafkaSink::new(kafka).map_err(failed)?));
+    if let (Some(settings), Some(sink)) = (&config.events.kafka, kafka(config, ledger)?) {
+        let source = KafkaSource::new(settings, consumers);
+        tasks.push(Arc::new(source.map_err(|error| StartError::Kafka(error.to_string()))?));
+        return Ok(Arc::new(sink));
     }
     Ok(Arc::new(consumers))
+}
+
+/// The way to the brokers, where there are some.
+#[cfg(feature = "kafka")]
+pub(super) fn kafka(config: &Config, ledger: &Ledger) -> Result<Option<KafkaSink>, StartError> {
+    let sink = config.events.kafka.as_ref().map(|settings| KafkaSink::new(settings, ledger.clone())).transpose();
+    sink.map_err(|error| StartError::Kafka(error.to_string()))
 }
 
 /// The consumers that the configuration asks for.

@@ -54,6 +54,11 @@ pub trait Task: Send + Sync + 'static {
     /// One bounded piece of work. It is let finish when the worker stops, so it must end within seconds.
     async fn run_once(&self) -> Result<Ran, TaskError>;
 
+    /// What has gone wrong with a part of the work that is put off while the rest goes on: seen until it is over.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
+
     /// Returns when there is something to do before the period is over. Never, unless a task knows better.
     async fn woken(&self) {
         std::future::pending().await
@@ -86,11 +91,14 @@ impl Board {
         self.troubles.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn succeeded(&self, task: &'static str, ran: Ran) {
+    /// A run came to its end; a part of the work may be put off all the same.
+    fn succeeded(&self, task: &'static str, ran: Ran, put_off: Option<String>) {
         let outcome = if ran == Ran::More { "more" } else { "idle" };
         self.runs.with_label_values(&[task, outcome]).inc();
-        self.failing.with_label_values(&[task]).set(0);
-        self.troubles.lock().unwrap_or_else(PoisonError::into_inner).retain(|(name, _)| *name != task);
+        self.failing.with_label_values(&[task]).set(i64::from(put_off.is_some()));
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        troubles.retain(|(name, _)| *name != task);
+        troubles.extend(put_off.map(|why| (task, why)));
     }
 
     /// Says whether the task was well before.
@@ -114,7 +122,7 @@ pub(super) async fn supervise(task: Arc<dyn Task>, board: Board, mut stopping: w
         match run(&task).await {
             Ok(ran) => {
                 pause = FIRST_PAUSE;
-                board.succeeded(name, ran);
+                board.succeeded(name, ran, task.trouble());
                 if ran == Ran::Idle {
                     tokio::select! {
                         _ = stopping.wait_for(|stop| *stop) => return,
@@ -209,7 +217,9 @@ mod tests {
         assert!(board.failed("relay", "gone"));
         assert!(!board.failed("relay", "still gone"));
         assert_eq!(board.troubles(), [("relay", "still gone".to_owned())]);
-        board.succeeded("relay", Ran::Idle);
+        board.succeeded("relay", Ran::More, Some("one of many".to_owned()));
+        assert_eq!(board.troubles(), [("relay", "one of many".to_owned())]);
+        board.succeeded("relay", Ran::Idle, None);
         assert_eq!(board.troubles(), []);
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use testbed::browser::{Browser, Options};
+use testbed::gateway::Gateway;
 use testbed::process::Program;
 use tokio::sync::OnceCell;
 
@@ -68,7 +69,8 @@ async fn assert_accessible(site: &Site, view: &str) {
 }
 
 async fn scan(options: Options) {
-    let site = Site::start(options.reduced_motion()).await;
+    let gateway = Gateway::start().await.unwrap();
+    let site = Site::at(options.reduced_motion(), &gateway).await;
     site.database
         .sql(
             "UPDATE concert_seats SET status = 'TEMPORARILY_RESERVED', hold_id = gen_random_uuid(), \
@@ -91,8 +93,13 @@ async fn scan(options: Options) {
     assert_accessible(&site, "seats").await;
     site.press("Hold 1 seat").await;
     site.until_heading("Your seats are held").await;
+    site.browser.execute("document.querySelector('details').open = true", Vec::new()).await.unwrap();
     assert_accessible(&site, "hold").await;
     site.press("Pay").await;
+    site.until_heading("Your ticket").await;
+    site.browser.execute("document.querySelector('details').open = true", Vec::new()).await.unwrap();
+    assert_accessible(&site, "ticket").await;
+    site.press("My tickets").await;
     site.until_heading("My tickets").await;
     site.browser.execute("document.querySelector('details').open = true", Vec::new()).await.unwrap();
     assert_accessible(&site, "tickets").await;

@@ -8,12 +8,14 @@ use bytes::Bytes;
 use http_body_util::Empty;
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
+use queue_token::SigningKey;
 use reservation_svc::config::{self, Needs, Overrides};
 use reservation_svc::ledger::{Ledger, LedgerSettings};
 use reservation_svc::metrics::Metrics;
 use reservation_svc::serve::Service;
 use serde_json::Value;
 use testbed::browser::{Browser, Options};
+use testbed::gateway::Gateway;
 use testbed::ports;
 use testbed::postgres::{self, TestDatabase};
 use testbed::process::{Child, Program};
@@ -22,7 +24,7 @@ use testbed::wait;
 use tokio::sync::OnceCell;
 
 /// Two cores that compile at the same time are slow; nothing waits this long when all is well.
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// The proxy is built once a run, which may be the first time.
 const BUILT_WITHIN: Duration = Duration::from_secs(1_200);
@@ -43,13 +45,22 @@ impl Site {
         Self::with(options, "demo_login = true").await
     }
 
+    /// Visitors of the demo, who can pay by card too.
+    pub(crate) async fn at(options: Options, gateway: &Gateway) -> Self {
+        Self::of(options, "demo_login = true", Some(gateway)).await
+    }
+
     /// With these lines of `[users]`.
     pub(crate) async fn with(options: Options, users: &str) -> Self {
+        Self::of(options, users, None).await
+    }
+
+    async fn of(options: Options, users: &str, gateway: Option<&Gateway>) -> Self {
         let database = seeded().await;
         let folder = Scratch::new("booking").unwrap();
         let visitors = SocketAddr::from(([127, 0, 0, 1], ports::free()));
         let admin = SocketAddr::from(([127, 0, 0, 1], ports::free()));
-        let service = service(&folder, &database.url(), visitors, users).await;
+        let service = service(&folder, &database.url(), visitors, users, gateway).await;
         let proxy = proxy(&folder, visitors, admin, service.addr()).await;
         let browser = options.start().await.unwrap();
         let watch = "window.blocked = []; addEventListener('securitypolicyviolation', \
@@ -134,13 +145,27 @@ async fn seeded() -> TestDatabase<'static> {
     server.database_from("seeded").await.unwrap()
 }
 
-async fn service(folder: &Scratch, database: &str, visitors: SocketAddr, users: &str) -> Service {
+async fn service(
+    folder: &Scratch,
+    database: &str,
+    visitors: SocketAddr,
+    users: &str,
+    gateway: Option<&Gateway>,
+) -> Service {
     let secret = folder.path().join("users.key");
     std::fs::write(&secret, [7; 32]).unwrap();
+    let tickets = folder.path().join("tickets.pem");
+    std::fs::write(&tickets, SigningKey::generate_ed25519("t").unwrap().to_pem().unwrap()).unwrap();
+    let gateway = gateway.map_or(String::new(), |gateway| {
+        let secret = folder.path().join("gateway.key");
+        std::fs::write(&secret, gateway.secret()).unwrap();
+        format!("[gateway]\nurl = {:?}\nsecret_file = {secret:?}\n", gateway.url())
+    });
     let text = format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\n[database]\nurl = {database:?}\n\
          [queue_token]\naudiences = [\"concert\"]\njwks_url = \"http://{visitors}/.well-known/jwks.json\"\n\
-         [limits]\nuser_requests_per_s = 0\n[users]\nhs256_secret_file = {secret:?}\n{users}\n"
+         [limits]\nuser_requests_per_s = 0\n[users]\nhs256_secret_file = {secret:?}\n{users}\n\
+         [tickets]\nkey_file = {tickets:?}\n{gateway}"
     );
     let config = config::parse(&text, Overrides::default(), Needs::Everything).map_err(|error| error.to_string());
     Service::start(config.unwrap()).await.unwrap()

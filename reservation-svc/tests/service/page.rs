@@ -1,6 +1,8 @@
 //! The page and its files: what comes with them, and that users are not given away unless switched on.
 
-use crate::bed::Bed;
+use testbed::gateway::Gateway;
+
+use crate::bed::{Bed, Wishes, paying_at};
 
 #[tokio::test]
 async fn the_page_needs_no_token_and_allows_nothing_from_outside() {
@@ -31,4 +33,14 @@ async fn refused_demo_logins_unless_switched_on() {
     bed.client.request("POST", "/demo/login").send().await.assert_problem(404, "not-found");
     let page = bed.client.request("GET", "/").send().await.text();
     assert!(page.contains("data-demo=\"false\" data-max-seats=\"4\"") && !page.contains("{{"), "{page}");
+}
+
+#[tokio::test]
+async fn the_page_offers_what_the_service_has() {
+    let bare = Bed::start().await.client.request("GET", "/").send().await.text();
+    assert!(bare.contains("data-tickets=\"false\" data-card=\"false\""), "{bare}");
+    let gateway = Gateway::start().await.unwrap();
+    let bed = Bed::with(Wishes { tickets: true, ..paying_at(&gateway) }).await;
+    let page = bed.client.request("GET", "/").send().await.text();
+    assert!(page.contains("data-tickets=\"true\" data-card=\"true\""), "{page}");
 }

@@ -17,7 +17,7 @@ const BACKLOG: u32 = 1024;
 /// Serves one wire until its handle is dropped.
 pub(super) async fn run(
     port: Reserved,
-    target: SocketAddr,
+    mut target: SocketAddr,
     mut orders: mpsc::Receiver<(Order, oneshot::Sender<Result<()>>)>,
 ) {
     let (flow, flows) = watch::channel(Flow::default());
@@ -39,6 +39,11 @@ pub(super) async fn run(
                     }
                     Order::Delay(delay) => {
                         flow.send_modify(|flow| flow.delay = delay);
+                        Ok(())
+                    }
+                    Order::Turn(to) => {
+                        target = to;
+                        connections.shutdown().await;
                         Ok(())
                     }
                 };

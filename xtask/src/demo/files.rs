@@ -26,6 +26,8 @@ pub(crate) struct Addresses {
     pub(crate) service: SocketAddr,
     /// The service's admin listener.
     pub(crate) service_admin: SocketAddr,
+    /// The worker's admin listener.
+    pub(crate) worker_admin: SocketAddr,
 }
 
 /// The files of one demo, removed with this.
@@ -41,13 +43,23 @@ impl Files {
         let secret: [u8; USERS_SECRET_BYTES] = rand::random();
         write(&files.users_key(), &secret)?;
         write(&files.proxy_config(), proxy_config(addresses, rate, crowd + SPARE_SESSIONS).as_bytes())?;
-        write(&files.service_config(), service_config(addresses, &files.users_key()).as_bytes())?;
+        write(&files.service_config(), service_config(addresses, &files.users_key(), &files.ticket_key()).as_bytes())?;
         Ok(files)
     }
 
     /// Where the proxy's keys go.
     pub(crate) fn secrets(&self) -> PathBuf {
         self.path().join("secrets")
+    }
+
+    /// Where the key that signs tickets goes: a folder of its own, since the proxy's keys are nobody else's.
+    pub(crate) fn ticket_secrets(&self) -> PathBuf {
+        self.path().join("ticket-secrets")
+    }
+
+    /// The key that signs tickets, under the name that `waitroom-proxy keygen` gives it.
+    fn ticket_key(&self) -> PathBuf {
+        self.ticket_secrets().join("k1.pem")
     }
 
     /// The config to edit.
@@ -108,11 +120,11 @@ max_active = {max_active}
     )
 }
 
-fn service_config(addresses: &Addresses, users_key: &Path) -> String {
-    let Addresses { visitors, service, service_admin, .. } = addresses;
+fn service_config(addresses: &Addresses, users_key: &Path, ticket_key: &Path) -> String {
+    let Addresses { visitors, service, service_admin, worker_admin, .. } = addresses;
     format!(
-        r#"# The reservation service of this demo. The URLs of Postgres and Redis have passwords in them and come in
-# the environment (RESERVATION_DATABASE_URL, RESERVATION_REDIS_URL).
+        r#"# The reservation service of this demo and its worker. The URLs of Postgres and Redis have passwords in them and come in
+# the environment (RESERVATION_DATABASE_URL, RESERVATION_REDIS_URL, RESERVATION_EVENTS_QUEUE_REDIS_URL).
 
 [server]
 listen = "{service}"
@@ -132,6 +144,12 @@ user_requests_per_s = 0
 hs256_secret_file = {users_key:?}
 # Whoever opens the page becomes one of the users 901 to 1000; the crowd are the others.
 demo_login = true
+
+[events]
+admin_listen = "{worker_admin}"
+
+[tickets]
+key_file = {ticket_key:?}
 "#
     )
 }
@@ -144,7 +162,13 @@ mod tests {
     fn secrets_are_the_owners_alone_and_no_password_is_in_a_config() {
         use std::os::unix::fs::PermissionsExt;
         let addr = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let addresses = Addresses { visitors: addr(1), admin: addr(2), service: addr(3), service_admin: addr(4) };
+        let addresses = Addresses {
+            visitors: addr(1),
+            admin: addr(2),
+            service: addr(3),
+            service_admin: addr(4),
+            worker_admin: addr(5),
+        };
         let files = Files::write(&addresses, 50.0, 10).unwrap();
         assert_eq!(std::fs::metadata(files.users_key()).unwrap().permissions().mode() & 0o777, 0o600);
         let config = std::fs::read_to_string(files.proxy_config()).unwrap();

@@ -1,4 +1,5 @@
-//! All that one demo runs: Redis, Postgres, the service and the proxy; all private, all gone when it is dropped.
+//! All that one demo runs: Redis, Postgres, the service, its worker and the proxy; all private, all gone when it is
+//! dropped.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -34,12 +35,13 @@ const PASSWORD_LENGTH: usize = 24;
 pub(crate) struct Site {
     proxy: Child,
     service: Child,
+    worker: Child,
     postgres: PrivatePostgres,
     _redis: PrivateRedis,
     addresses: Addresses,
     files: Files,
     /// Kept so that nobody else is given these ports.
-    _ports: [Reserved; 3],
+    _ports: [Reserved; 4],
 }
 
 impl Site {
@@ -52,12 +54,13 @@ impl Site {
         let postgres = PrivatePostgres::start().await?;
         postgres.sql("postgres", &format!("CREATE DATABASE {DATABASE}")).await?;
 
-        let ports = [Reserved::new()?, Reserved::new()?, Reserved::new()?];
+        let ports = [Reserved::new()?, Reserved::new()?, Reserved::new()?, Reserved::new()?];
         let addresses = Addresses {
             visitors: SocketAddr::from(([127, 0, 0, 1], port)),
             admin: ports[0].addr(),
             service: ports[1].addr(),
             service_admin: ports[2].addr(),
+            worker_admin: ports[3].addr(),
         };
         let files = Files::write(&addresses, options.rate, options.crowd)?;
 
@@ -68,13 +71,18 @@ impl Site {
                 .arg(files.service_config())
                 .env("RESERVATION_DATABASE_URL", postgres.url(DATABASE))
                 .env("RESERVATION_REDIS_URL", redis.url())
+                // The line and the seats share one Redis here; elsewhere they need not.
+                .env("RESERVATION_EVENTS_QUEUE_REDIS_URL", redis.url())
         };
         to_its_end(reservation("migrate")).await.context("`reservation-svc migrate`")?;
         to_its_end(reservation("seed")).await.context("`reservation-svc seed`")?;
-        to_its_end(program("waitroom-proxy").arg("keygen").arg(files.secrets())).await.context("making keys")?;
+        for folder in [files.secrets(), files.ticket_secrets()] {
+            to_its_end(program("waitroom-proxy").arg("keygen").arg(folder)).await.context("making keys")?;
+        }
 
-        say::step("starting the service and the proxy");
+        say::step("starting the service, its worker and the proxy");
         let service = reservation("serve").start()?;
+        let worker = reservation("worker").named("reservation-svc worker").start()?;
         let proxy = program("waitroom-proxy")
             .args(["run", "--config"])
             .arg(files.proxy_config())
@@ -82,7 +90,8 @@ impl Site {
             .start()?;
         ready(&proxy, addresses.admin).await?;
         ready(&service, addresses.service_admin).await?;
-        Ok(Self { proxy, service, postgres, _redis: redis, addresses, files, _ports: ports })
+        ready(&worker, addresses.worker_admin).await?;
+        Ok(Self { proxy, service, worker, postgres, _redis: redis, addresses, files, _ports: ports })
     }
 
     /// The addresses.
@@ -107,7 +116,7 @@ impl Site {
 
     /// An error when something that has to run does not.
     pub(crate) fn check(&self) -> Result<()> {
-        for child in [&self.proxy, &self.service] {
+        for child in [&self.proxy, &self.service, &self.worker] {
             let status = child.exit_status();
             ensure!(
                 status.is_none(),
@@ -122,14 +131,14 @@ impl Site {
 
     /// What to open and what to try.
     pub(crate) fn welcome(&self, options: &Options) -> String {
-        let Addresses { visitors, admin, service_admin, .. } = &self.addresses;
+        let Addresses { visitors, admin, service_admin, worker_admin, .. } = &self.addresses;
         let config = self.files.proxy_config();
         let crowd = if options.no_crowd { "nobody is sent".to_owned() } else { format!("{} come", options.crowd) };
         format!(
             "\n  join the queue   http://{visitors}/\n  \
              API              http://{visitors}/docs\n  \
              rooms            http://{admin}/admin/rooms\n  \
-             metrics          http://{admin}/metrics   http://{service_admin}/metrics\n  \
+             metrics          http://{admin}/metrics   http://{service_admin}/metrics   http://{worker_admin}/metrics\n  \
              config           {}\n                   \
              edit rate_per_s and save: the admissions below follow\n  \
              Ctrl-C stops everything. {crowd}; {} a second are let in.\n",
@@ -138,9 +147,9 @@ impl Site {
         )
     }
 
-    /// Stops everything in order: the edge first.
+    /// Stops everything in order: the edge first, who tells of what happened last.
     pub(crate) async fn stop(self) {
-        for child in [&self.proxy, &self.service] {
+        for child in [&self.proxy, &self.service, &self.worker] {
             if child.terminate(STOPPED_WITHIN).await.is_err() {
                 say::problem(&format!("{} did not end within {STOPPED_WITHIN:?} and is killed", child.name()));
             }

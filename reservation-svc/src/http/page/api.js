@@ -1,6 +1,8 @@
 // Speaks with the service: tokens, problems, retries. What the session's end and a refused token mean is told by events.
 
 const RETRIES = 3;
+/** Keys of what was sent and never answered, by request: asked for again, it is the same thing and not a second one. */
+const unanswered = new Map();
 const events = new EventTarget();
 let serverAheadMs = 0;
 
@@ -45,19 +47,39 @@ export function newKey() {
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** The JSON of an answer. `POST`s are sent again with the same key, so that nothing happens twice. */
+/** Whether nobody can know yet if it was done. */
+const unknown = ({ status, kind }) => status === 0 || status >= 500 || kind === "idempotency-key-in-progress";
+
+/**
+ * The JSON of an answer. `POST`s are sent again with the same key, so that nothing happens twice: by us, and by a
+ * visitor who presses the button once more because nobody has answered.
+ */
 export async function call(method, path, body) {
   const headers = { accept: "application/json" };
   if (token.get()) headers.authorization = `Bearer ${token.get()}`;
-  if (method === "POST") headers["idempotency-key"] = newKey();
   if (body !== undefined) headers["content-type"] = "application/json";
   const request = { method, headers, body: body === undefined ? undefined : JSON.stringify(body) };
+  if (method !== "POST") return answered(path, request);
+  const name = `${path} ${request.body ?? ""}`;
+  headers["idempotency-key"] = unanswered.get(name) ?? newKey();
+  unanswered.set(name, headers["idempotency-key"]);
+  try {
+    const value = await answered(path, request);
+    unanswered.delete(name);
+    return value;
+  } catch (problem) {
+    if (!unknown(problem)) unanswered.delete(name);
+    throw problem;
+  }
+}
+
+async function answered(path, request) {
   for (let attempt = 0; ; attempt += 1) {
     const answer = await once(path, request);
     if (answer.ok) return answer.value;
     const { problem } = answer;
-    const again = problem.status === 0 || problem.status === 503 || problem.kind === "too-many-requests";
-    if (!again || attempt >= RETRIES) throw problem;
+    const again = ["too-many-requests", "idempotency-key-in-progress"].includes(problem.kind);
+    if (!(again || problem.status === 0 || problem.status === 503) || attempt >= RETRIES) throw problem;
     await pause(answer.afterMs || 400 * 2 ** attempt);
   }
 }

@@ -1,6 +1,7 @@
 // Starts the page: which view is shown, and what happens when the session or the token ends.
 
 import { on, serverNow, token } from "./api.js";
+import { chosen } from "./chosen.js";
 import { el, heading, notice } from "./dom.js";
 import { clock } from "./format.js";
 import { hold as kept, resume } from "./hold.js";
@@ -9,6 +10,7 @@ import { concerts, evenings } from "./views/concerts.js";
 import { hold } from "./views/hold.js";
 import { seats } from "./views/seats.js";
 import { signIn } from "./views/sign_in.js";
+import { ticket } from "./views/ticket.js";
 import { tickets } from "./views/tickets.js";
 import { wallet } from "./views/wallet.js";
 
@@ -18,6 +20,7 @@ const ROUTES = [
   [/^\/seats\/(\d+)\/(\d+)$/, seats, "concerts"],
   [/^\/hold\/([0-9a-f-]{36})$/, hold, "concerts", true],
   [/^\/tickets$/, tickets, "tickets", true],
+  [/^\/tickets\/([0-9a-f-]{36})$/, ticket, "tickets", true],
   [/^\/wallet$/, wallet, "wallet", true],
   [/^\/sign-in$/, signIn, ""],
 ];
@@ -73,6 +76,8 @@ function sessionEnded() {
   const held = kept.current();
   const until = held && kept.seconds(held) > 0 ? `, and ${held.seats.join(", ")} stay held until ${clock(serverNow() + kept.seconds(held) * 1000)}` : "";
   document.getElementById("ended-held").textContent = until;
+  const wish = chosen.all();
+  document.getElementById("ended-chosen").textContent = wish.length ? ` We remember that you chose ${wish.join(", ")}, and choose again for you what is still free then. Until you hold them, others can.` : "";
   dialog.showModal();
 }
 

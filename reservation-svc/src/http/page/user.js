@@ -1,11 +1,17 @@
 // Who the visitor is, as the header shows it.
 
 import { call, token } from "./api.js";
+import { chosen } from "./chosen.js";
 import { button, el } from "./dom.js";
 import { money } from "./format.js";
 
+const facts = document.documentElement.dataset;
 /** Whether the service gives out users of its demo. */
-export const demo = document.documentElement.dataset.demo === "true";
+export const demo = facts.demo === "true";
+/** Whether it issues tickets. */
+export const withTickets = facts.tickets === "true";
+/** Whether it has a gateway to pay by card at. */
+export const withCards = facts.card === "true";
 
 export async function demoLogin() {
   const { token: given } = await call("POST", "/demo/login");
@@ -26,6 +32,7 @@ export async function refreshBalance() {
   const leave = button("Sign out", () => {
     token.drop();
     sessionStorage.removeItem("hold");
+    chosen.drop();
     location.hash = "#/sign-in";
     return refreshBalance();
   }, { class: "quiet" });

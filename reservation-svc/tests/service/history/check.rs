@@ -18,6 +18,8 @@ pub(super) enum What {
     Held(Vec<(String, i64)>),
     /// It was given back.
     Released,
+    /// Its time was up.
+    RanOut,
     /// It became a reservation.
     Paid,
     /// And that was cancelled.
@@ -47,12 +49,12 @@ pub(super) fn broken(seen: &[Event]) -> Vec<String> {
         let words: Vec<&str> = life.iter().map(|event| word(&event.what)).collect();
         if !matches!(
             words.as_slice(),
-            ["held"] | ["held", "released"] | ["held", "paid"] | ["held", "paid", "cancelled"]
+            ["held"] | ["held", "released"] | ["held", "ran out"] | ["held", "paid"] | ["held", "paid", "cancelled"]
         ) {
             broken.push(format!("I21: the hold {hold} was {}", words.join(", then ")));
             continue;
         }
-        let ended = life.iter().find(|event| matches!(event.what, What::Released | What::Cancelled));
+        let ended = life.iter().find(|event| matches!(event.what, What::Released | What::RanOut | What::Cancelled));
         if let What::Held(seats) = &life[0].what {
             for (seat, version) in seats {
                 let (taken_from, taken_until) = (life[0].from, life[0].until);
@@ -98,6 +100,7 @@ fn word(what: &What) -> &'static str {
     match what {
         What::Held(_) => "held",
         What::Released => "released",
+        What::RanOut => "ran out",
         What::Paid => "paid",
         What::Cancelled => "cancelled",
     }
@@ -119,6 +122,8 @@ mod tests {
     fn what_may_happen_is_not_called_broken() {
         let good = [held("a", 1, 2), event("a", 3, What::Released), held("b", 5, 4), event("b", 7, What::Paid)];
         assert_eq!(broken(&good), [""; 0]);
+        let run_out = [held("a", 1, 2), event("a", 3, What::RanOut), held("b", 5, 4)];
+        assert_eq!(broken(&run_out), [""; 0]);
         // At the same time: given to the second while the first was leaving.
         let overlapping = [held("a", 1, 2), Event { until: 20, ..event("a", 3, What::Released) }, held("b", 4, 4)];
         assert_eq!(broken(&overlapping), [""; 0]);
@@ -126,13 +131,14 @@ mod tests {
 
     #[test]
     fn what_may_not_happen_is_found() {
-        let cases: [(&str, &[Event]); 6] = [
+        let cases: [(&str, &[Event]); 7] = [
             ("I14", &[held("a", 1, 2), held("b", 5, 3)]),
             ("I14", &[held("a", 1, 2), held("b", 3, 4), event("a", 9, What::Released)]),
             ("I20", &[held("a", 1, 2), event("a", 3, What::Released), held("b", 5, 2)]),
             ("I20", &[held("a", 1, 4), event("a", 3, What::Released), held("b", 5, 2), event("b", 7, What::Released)]),
             ("I21", &[held("a", 1, 2), event("a", 3, What::Released), event("a", 5, What::Paid)]),
             ("I21", &[event("a", 5, What::Paid)]),
+            ("I21", &[held("a", 1, 2), event("a", 3, What::RanOut), event("a", 5, What::Paid)]),
         ];
         for (rule, seen) in cases {
             let found = broken(seen);

@@ -61,7 +61,8 @@ pub(super) struct Site {
     pub(super) users: Vec<String>,
     /// A queue token, each.
     pub(super) sessions: Vec<String>,
-    _ports: Vec<Reserved>,
+    profile: Profile,
+    ports: Vec<Reserved>,
     folder: Scratch,
 }
 
@@ -74,7 +75,7 @@ impl Site {
         pin(postgres.pid(), SERVER_CORE)?;
         let redis = PrivateRedis::start().await?;
         pin(redis.pid(), LOAD_CORE)?;
-        let ports = (0..10).map(|_| Reserved::new()).collect::<std::io::Result<Vec<_>>>()?;
+        let ports = (0..11).map(|_| Reserved::new()).collect::<std::io::Result<Vec<_>>>()?;
         let at = |index: usize| ports[index].addr();
         let (front, front_admin) = (at(0), at(1));
         let start =
@@ -122,7 +123,8 @@ impl Site {
             front,
             users,
             sessions,
-            _ports: ports,
+            profile,
+            ports,
             folder,
         })
     }
@@ -145,6 +147,16 @@ impl Site {
     /// Runs SQL.
     pub(super) async fn sql(&self, sql: &str) -> Result<String> {
         Ok(self.postgres.sql(DATABASE, sql).await?.trim().to_owned())
+    }
+
+    /// A worker on this database, as it is shipped, on the core of the services.
+    pub(super) async fn worker(&self) -> Result<Child> {
+        let admin = self.ports.last().context("no port is left for the worker")?.addr();
+        let config = self.path().join("worker.toml");
+        let text = format!("[database]\nurl = {:?}\n[events]\nadmin_listen = \"{admin}\"\n", self.database_url());
+        fs::write(&config, text).with_context(|| format!("writing {}", config.display()))?;
+        let program = pinned(LOAD_CORE, &self.profile.executable("reservation-svc"))?.env("RESERVATION_LOG", "warn");
+        Ok(program.args(["worker", "--config"]).arg(&config).start()?)
     }
 
     /// Frees all seats and forgets what happened, so that each run begins with the same.

@@ -4,7 +4,8 @@ import { call } from "../api.js";
 import { button, el, heading, notice } from "../dom.js";
 import { left, money } from "../format.js";
 import { hold as kept } from "../hold.js";
-import { refreshBalance } from "../user.js";
+import { refreshBalance, withCards, withTickets } from "../user.js";
+import { byCard } from "./card.js";
 import { lines } from "./tickets.js";
 
 export async function hold(main, [id], { signal, go }) {
@@ -14,7 +15,7 @@ export async function hold(main, [id], { signal, go }) {
   kept.keep(held);
   document.addEventListener("holdover", () => over(main), { signal });
   const enough = wallet.balance >= held.amount;
-  const pay = button(`Pay ${money(held.amount, held.currency)} from the wallet`, () => settle(held, go), { class: "main" });
+  const pay = button(`Pay ${money(held.amount, held.currency)} from the wallet`, () => settle(held, { method: "wallet" }, go), { class: "main" });
   const back = button("Give the seats back", async () => {
     await call("DELETE", `/holds/${id}`);
     kept.drop();
@@ -30,13 +31,14 @@ export async function hold(main, [id], { signal, go }) {
   main.replaceChildren(
     heading("Your seats are held"),
     el("p", { class: "lead", text: "They are yours alone until the time is up." }),
-    el("div", { class: "card checkout" }, countdown(held, signal), lines(held), el("p", { class: "purse", text: `In your wallet: ${money(wallet.balance, wallet.currency)}` }), enough ? pay : charge(), back),
+    el("div", { class: "card checkout" }, countdown(held, signal), lines(held), el("p", { class: "purse", text: `In your wallet: ${money(wallet.balance, wallet.currency)}` }), enough ? pay : charge(), withCards && byCard(held, (payment) => settle(held, payment, go)), back),
   );
 }
 
-async function settle(held, go) {
+async function settle(held, payment, go) {
+  let reservation;
   try {
-    await call("POST", "/reservations", { hold_id: held.hold_id, payment: { method: "wallet" } });
+    reservation = await call("POST", "/reservations", { hold_id: held.hold_id, payment });
   } catch (problem) {
     // Whether it was paid is not known when nobody answered: the list of tickets tells.
     if (problem.kind === "hold-expired") kept.drop();
@@ -44,7 +46,7 @@ async function settle(held, go) {
   }
   kept.drop();
   await refreshBalance();
-  go("/tickets");
+  go(withTickets ? `/tickets/${reservation.reservation_id}` : "/tickets");
   notice(`Paid. ${held.seats.join(", ")}: have a good evening!`);
 }
 

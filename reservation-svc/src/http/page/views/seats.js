@@ -1,6 +1,7 @@
 // Choosing seats of one evening: the map, what is chosen, and the way to hold it.
 
 import { call, token } from "../api.js";
+import { chosen as remembered } from "../chosen.js";
 import { button, el, heading, notice } from "../dom.js";
 import { clock, count, day, money } from "../format.js";
 import { hold as kept } from "../hold.js";
@@ -34,6 +35,8 @@ export async function seats(main, [concert, schedule], { signal, go }) {
   keepFresh(choice, path, signal);
 }
 
+const gone = (seats) => `Somebody was faster: ${seats.join(", ")} ${seats.length === 1 ? "is" : "are"} no longer free.`;
+
 function legend() {
   const items = LEGEND.map(([status, word, sample]) => el("li", {}, el("i", { class: "seat", "data-status": status, "aria-hidden": "true", text: sample }), word));
   return el("ul", { class: "legend", "aria-label": "Signs in the seat map" }, items);
@@ -46,6 +49,17 @@ class Choice {
     this.sum = el("p", { class: "sum", role: "status" });
     this.hold = button("Hold these seats", () => this.take({ seats: [...this.chosen.keys()] }), { class: "main" });
     this.bar = el("div", { class: "bar" }, this.sum, this.hold);
+    this.remember();
+  }
+
+  /** What was chosen before a reload is chosen again, as far as it is free. */
+  remember() {
+    const names = remembered.of(this.evening.id).slice(0, this.max);
+    const found = names.map((name) => this.seats.find(({ seat, status }) => seat === name && status === "available"));
+    for (const seat of found) if (seat) this.chosen.set(seat.seat, seat);
+    const lost = names.filter((name) => !this.chosen.has(name));
+    if (lost.length) notice(gone(lost));
+    else if (names.length) notice(`Chosen again for you: ${names.join(", ")}.`);
   }
 
   hall() {
@@ -71,11 +85,12 @@ class Choice {
   refresh(seats) {
     this.seats = seats;
     const lost = seats.filter(({ seat, status }) => status !== "available" && this.chosen.delete(seat)).map(({ seat }) => seat);
-    if (lost.length) notice(`Somebody was faster: ${lost.join(", ")} ${lost.length === 1 ? "is" : "are"} no longer free.`);
+    if (lost.length) notice(gone(lost));
     this.show();
   }
 
   show() {
+    remembered.keep(this.evening.id, [...this.chosen.keys()]);
     const mine = new Set(kept.of(this.evening.id)?.seats ?? []);
     this.map.update(this.seats, new Set(this.chosen.keys()), mine);
     const total = [...this.chosen.values()].reduce((sum, { price }) => sum + price, 0);
@@ -93,6 +108,7 @@ class Choice {
       const held = await call("POST", `/schedules/${this.evening.id}/holds`, wish);
       kept.keep(held);
       this.chosen.clear();
+      remembered.drop();
       this.go(`/hold/${held.hold_id}`);
     } catch (problem) {
       if (problem.kind === "seat-taken") {

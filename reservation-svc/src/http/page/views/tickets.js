@@ -3,7 +3,7 @@
 import { call } from "../api.js";
 import { button, el, heading, notice } from "../dom.js";
 import { count, moment, money } from "../format.js";
-import { refreshBalance } from "../user.js";
+import { refreshBalance, withTickets } from "../user.js";
 
 /** Seats with their prices and the sum. */
 export function lines({ lines, amount, currency }) {
@@ -30,13 +30,16 @@ export async function tickets(main) {
   main.replaceChildren(heading("My tickets"), found ? cards : none, more);
 }
 
+/** Where the money of a cancelled booking goes: the way that it came. */
+const wayBack = ({ payment }) => (payment.method === "card" ? "goes back to your card" : "is in your wallet");
+
 /** Asks once more before it gives the tickets back. */
-function giveBack({ reservation_id, amount, currency, seats }, redraw) {
+function giveBack({ reservation_id, amount, currency, seats, payment }, redraw) {
   const place = el("div", { class: "choices" });
   const ask = button("Cancel this booking", () => {
     const yes = button(`Yes, give back ${money(amount, currency)}`, async () => {
       redraw(await call("POST", `/reservations/${reservation_id}/cancel`));
-      notice(`Cancelled. ${seats.join(", ")} went back, and ${money(amount, currency)} is in your wallet.`);
+      notice(`Cancelled. ${seats.join(", ")} went back, and ${money(amount, currency)} ${wayBack({ payment })}.`);
       await refreshBalance();
     });
     const no = button("Keep it", () => {
@@ -50,11 +53,18 @@ function giveBack({ reservation_id, amount, currency, seats }, redraw) {
   return place;
 }
 
+/** In a few words, what became of it. */
+function state({ status, payment, created_at }) {
+  const word = status !== "cancelled" ? (payment.method === "card" ? "Paid by card" : "Paid") : `Cancelled, money ${payment.method === "card" ? "goes back to your card" : "given back"}`;
+  return `${word} · bought ${moment(created_at)}`;
+}
+
 function card(reservation) {
-  const { reservation_id, seats, status, created_at } = reservation;
+  const { reservation_id, seats, status } = reservation;
   const made = el("li", {}, el("article", { class: "ticket", "data-state": status },
     el("h2", { text: seats.join(", ") }),
-    el("p", { class: "state", text: `${status === "cancelled" ? "Cancelled, money given back" : "Paid"} · bought ${moment(created_at)}` }),
+    el("p", { class: "state", text: state(reservation) }),
+    status === "paid" && withTickets && el("a", { class: "button main", href: `#/tickets/${reservation_id}`, text: "Show the ticket" }),
     el("details", {}, el("summary", { text: count(seats.length, "seat") + " in detail" }), lines(reservation), el("p", { class: "stub", text: `Booking ${reservation_id}` }))));
   if (status === "paid") {
     made.firstChild.append(giveBack(reservation, (cancelled) => {
