@@ -201,7 +201,7 @@ async fn i4_nobody_is_given_a_number_that_a_ticket_of_before_may_have() {
     let bed = Bed::new();
     let (one, two) = (bed.node(settings(0)), bed.node(settings(0)));
     let before = Epoch { generation: 1, life: 99 };
-    let ticket = |seq, vid| Ticket { epoch: before, vid: Vid([vid; 12]), seq, arrived_ms: BEGINNING_MS };
+    let ticket = |seq, vid| Ticket { epoch: before, vid: Vid([vid; 12]), seq, arrived_ms: BEGINNING_MS, renewed_ms: 0 };
     let (first, late, far) = (ticket(10, 1), ticket(900_000, 2), ticket(5_000_000, 3));
     pass(5.0).await;
     // A number near the front is the first that is heard of.
@@ -228,7 +228,7 @@ async fn i4_a_million_numbers_behind_the_only_ticket_stay_free() {
     let before = Epoch { generation: 1, life: 99 };
     // An old room: its numbers are far beyond what a bitmap from 0 would hold.
     let first = 1 << 30;
-    let ticket = |seq, vid| Ticket { epoch: before, vid: Vid([vid; 12]), seq, arrived_ms: BEGINNING_MS };
+    let ticket = |seq, vid| Ticket { epoch: before, vid: Vid([vid; 12]), seq, arrived_ms: BEGINNING_MS, renewed_ms: 0 };
     pass(5.0).await;
     held(node.poll(showing(ticket(first, 1))).await);
     pass(70.0).await;
