@@ -149,7 +149,7 @@ async fn i2_a_websocket_makes_its_session_whole_at_once() {
 async fn tunnels_with_nothing_to_extend_hold_nobody_up() {
     let origin = Origin::start().await.unwrap();
     origin.script("/ws", Script::new().websocket_echo());
-    // Shorter than a provisional session, which so has nothing to gain.
+    // Sessions as short as provisional ones, which so have nothing to gain.
     let proxy = Proxy::start(&origin, &room("rate_per_s = 1000\nsession_ttl_s = 4\nclaim_ttl_s = 10")).await;
     let mut tunnels = Vec::new();
     for _ in 0..8 {
@@ -168,7 +168,7 @@ async fn i2_a_websocket_does_not_prove_a_session_that_has_run_out() {
     let top = format!("[store]\nurl = \"{}\"", redis.url_via(wire.addr()));
     let rooms = room("rate_per_s = 1000\nmax_active = 1\nsession_ttl_s = 4\nclaim_ttl_s = 10");
     let proxy = Proxy::start_with(&origin, &top, &rooms).await;
-    // By way of the line: a session of four seconds, and not the fast lane's fifteen.
+    // By way of the line: a whole session from the beginning, that nobody has to extend at once.
     let mut jar = Jar::default();
     proxy.poll_until(&mut jar, |status| status["state"] == "admitted").await;
     let mut request = format!("ws://{}/ws", proxy.visitors).into_client_request().unwrap();
@@ -189,7 +189,7 @@ async fn i2_a_websocket_does_not_prove_a_session_that_has_run_out() {
     wire.mend().await.unwrap();
     let mut next = Jar::default();
     proxy.poll_until(&mut next, |status| status["stale"] == false).await;
-    // The tunnel is still open and touches every second; the slot is the next visitor's all the same.
+    // The tunnel has touched every second, and touches once more; the slot is the next visitor's all the same.
     proxy.poll_until(&mut next, |status| status["state"] == "admitted").await;
 }
 
