@@ -264,9 +264,9 @@ impl Counter<'_> {
             epoch,
             vid,
             seq,
-            // Kept by the store, so that claiming again with the old ticket, at whichever proxy, is no way around the
-            // session's end. Clocks that agree still differ a little.
-            began_s: (began_ms / 1_000).min(now_s),
+            // As the store has it, to the second: claiming again with the old ticket, at whichever proxy, is no way around
+            // the session's end, and backends count by it.
+            began_s: began_ms / 1_000,
             // The store's clock decides when the slot is free; ours, what the token says. The earlier holds.
             expires_s: (expires_at_ms / 1_000).min(now_s + lasts.as_secs().max(1)).max(now_s + 1),
             provisional,
