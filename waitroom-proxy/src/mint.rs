@@ -25,9 +25,6 @@ pub struct Mint {
     sealer: Sealer,
     /// Digest of token and room → session. Bounded; dropped at expiry.
     verified: Vec<Mutex<HashMap<[u8; 32], Session>>>,
-    /// (room, epoch, number) → when its session began, so that claiming again with the old ticket is no way around
-    /// the session's end. Bounded; dropped when the session must be over.
-    began: Mutex<HashMap<(String, Epoch, u64), u64>>,
     /// Draws visitors' ids, and what makes a token's id unique.
     draw: fn() -> u64,
     /// (room, number) → the last renewal, so that a burst of requests renews once.
@@ -58,16 +55,7 @@ impl Mint {
     pub fn new(ring: KeyRing, issuer: String, sealer: Sealer) -> Self {
         let verifier = ring.verifier(&issuer);
         let verified = (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect();
-        Self {
-            ring,
-            verifier,
-            issuer,
-            sealer,
-            verified,
-            began: Mutex::default(),
-            draw: rand::random,
-            renewed: Mutex::default(),
-        }
+        Self { ring, verifier, issuer, sealer, verified, draw: rand::random, renewed: Mutex::default() }
     }
 
     /// Draws by this instead of by the system's generator: a simulation repeats itself. Never for visitors.
@@ -143,20 +131,6 @@ impl Mint {
             .find_map(|sealed| Ticket::open(&self.sealer, room, sealed, now_ms, max_age))
     }
 
-    /// When the session of this number began: now, unless this proxy has seen it begin before. `most_s`: how
-    /// long a session may last at all.
-    #[must_use]
-    pub fn began(&self, room: &str, epoch: Epoch, seq: u64, now_s: u64, most_s: u64) -> u64 {
-        let mut began = self.began.lock().unwrap_or_else(PoisonError::into_inner);
-        if began.len() >= REMEMBERED {
-            began.retain(|_, at_s| now_s.saturating_sub(*at_s) <= most_s);
-            if began.len() >= REMEMBERED {
-                began.clear();
-            }
-        }
-        *began.entry((room.to_owned(), epoch, seq)).or_insert(now_s)
-    }
-
     /// A renewal of this session that is younger than `within`, if there was one.
     #[must_use]
     pub fn recent_renewal(&self, room: &str, seq: u64, now_ms: u64, within: Duration) -> Option<Minted> {
@@ -223,16 +197,5 @@ mod tests {
         };
         assert!(cookie(32, 64) <= crate::seal::MAX_SEALED, "{}", cookie(32, 64));
         assert!(cookie(330, 64) > crate::seal::MAX_SEALED);
-    }
-
-    #[test]
-    fn claiming_again_does_not_begin_again() {
-        let ring = KeyRing::new(vec![SigningKey::generate_ed25519("k").unwrap()]).unwrap();
-        let mint = Mint::new(ring, "waitroom".to_owned(), Sealer::new([[1; 32].as_slice()]).unwrap());
-        let (old, new) = (Epoch { generation: 1, life: 1 }, Epoch { generation: 2, life: 1 });
-        assert_eq!(mint.began("r", old, 7, 1_000, 3_600), 1_000);
-        assert_eq!(mint.began("r", old, 7, 1_500, 3_600), 1_000, "the session's end stays where it is");
-        assert_eq!(mint.began("r", new, 7, 1_500, 3_600), 1_500, "after a reset the number is somebody else's");
-        assert_eq!(mint.began("other", old, 7, 1_500, 3_600), 1_500);
     }
 }

@@ -189,7 +189,9 @@ impl Counter<'_> {
     async fn enter(&self) -> Reception {
         let vid = self.mint.draw_vid();
         match self.room.enter(vid, self.now_ms).await {
-            Ok(Verdict::Session { seq, expires_at_ms }) => self.begin(vid, seq, expires_at_ms, true),
+            Ok(Verdict::Session { seq, expires_at_ms, began_ms }) => {
+                self.begin(vid, seq, expires_at_ms, began_ms, true)
+            }
             Ok(Verdict::No | Verdict::Waiting(_)) | Err(_) => self.first_sight(),
         }
     }
@@ -205,7 +207,9 @@ impl Counter<'_> {
 
     async fn claim(&self, ticket: Ticket) -> Reception {
         match self.claim_once(&ticket).await {
-            Ok(Verdict::Session { seq, expires_at_ms }) => self.begin(ticket.vid, seq, expires_at_ms, false),
+            Ok(Verdict::Session { seq, expires_at_ms, began_ms }) => {
+                self.begin(ticket.vid, seq, expires_at_ms, began_ms, false)
+            }
             Ok(Verdict::Waiting(seq)) => self.in_line(ticket, seq),
             // The turn ran out unclaimed, or the ticket is spent: the store knows which when it joins.
             Ok(Verdict::No) => match self.room.join(&ticket).await {
@@ -232,19 +236,20 @@ impl Counter<'_> {
         Ticket { seq, epoch: self.room.view().epoch, ..ticket }
     }
 
-    fn begin(&self, vid: Vid, seq: u64, expires_at_ms: u64, provisional: bool) -> Reception {
+    fn begin(&self, vid: Vid, seq: u64, expires_at_ms: u64, began_ms: u64, provisional: bool) -> Reception {
         let settings = self.room.settings();
         let now_s = self.now_ms / 1_000;
         let epoch = self.room.view().epoch;
-        let began_s = self.mint.began(self.room.name().as_str(), epoch, seq, now_s, settings.session_max.as_secs());
         let lasts = if provisional { PROVISIONAL } else { settings.session_ttl };
-        self.room.tell(epoch, Begun { vid, seq, began_ms: self.now_ms, expires_ms: expires_at_ms });
+        self.room.tell(epoch, Begun { vid, seq, began_ms, expires_ms: expires_at_ms });
         self.room.note_spent(epoch, seq);
         let session = Session {
             epoch,
             vid,
             seq,
-            began_s,
+            // As the store has it, to the second: claiming again with the old ticket, at whichever proxy, is no way around
+            // the session's end, and backends count by it.
+            began_s: began_ms / 1_000,
             // The store's clock decides when the slot is free; ours, what the token says. The earlier holds.
             expires_s: (expires_at_ms / 1_000).min(now_s + lasts.as_secs().max(1)).max(now_s + 1),
             provisional,
@@ -321,7 +326,9 @@ impl Counter<'_> {
             self.room.prove(session.epoch, session.seq);
             return Err(Unanswered::Unavailable);
         }
-        self.room.touch(session.epoch, TouchItem { vid: session.vid, seq: session.seq, ttl, proof: true }).await
+        let began_ms = session.began_s.saturating_mul(1_000);
+        let item = TouchItem { vid: session.vid, seq: session.seq, ttl, proof: true, began_ms };
+        self.room.touch(session.epoch, item).await
     }
 }
 

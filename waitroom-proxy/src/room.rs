@@ -18,6 +18,7 @@ use crate::view::RoomView;
 
 pub mod batcher;
 mod beats;
+mod endings;
 mod horizon;
 mod keeper;
 mod reaper;
@@ -294,51 +295,6 @@ impl Room {
         self.touches.ask(Of { epoch, item }).await
     }
 
-    /// Ends a session or gives up a place, for good. Refused here from now on; the store is told in
-    /// the background, as often as it takes, and once however often this is asked.
-    pub fn end(&self, epoch: Epoch, vid: Vid, seq: u64) {
-        if !self.is_first_end(epoch, vid, seq) {
-            return;
-        }
-        if self.ends.try_send(Ending { epoch, vid, seq }).is_err() {
-            tracing::error!(room = %self.name, "too many endings wait for the store; one is known to this proxy only");
-        }
-    }
-
-    /// Takes note of an ending; `false`: it is known, or on its way.
-    fn is_first_end(&self, epoch: Epoch, vid: Vid, seq: u64) -> bool {
-        if seq == 0 {
-            let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
-            return leaving.len() >= MAX_ENDED_HERE || leaving.insert(vid);
-        }
-        let view = self.view.load();
-        if epoch == view.epoch && view.has_ended(seq) {
-            return false;
-        }
-        let mut ended = self.ended_here.write().unwrap_or_else(PoisonError::into_inner);
-        ended.len() >= MAX_ENDED_HERE || ended.insert((epoch, seq))
-    }
-
-    /// The store is about to be told of these: whoever leaves again has come back in between.
-    fn forget_leaving(&self, told: &[Ending]) {
-        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
-        told.iter().filter(|ending| ending.seq == 0).for_each(|ending| {
-            leaving.remove(&ending.vid);
-        });
-    }
-
-    /// Whether this node has ended the session and the snapshot does not show it yet.
-    #[must_use]
-    pub fn ended_here(&self, epoch: Epoch, seq: u64) -> bool {
-        self.ended_here.read().unwrap_or_else(PoisonError::into_inner).contains(&(epoch, seq))
-    }
-
-    /// Numbers of this epoch that this node has ended and no snapshot shows yet.
-    fn ended_here_of(&self, epoch: Epoch) -> Vec<u64> {
-        let ended = self.ended_here.read().unwrap_or_else(PoisonError::into_inner);
-        ended.iter().filter(|(of, _)| *of == epoch).map(|(_, seq)| *seq).collect()
-    }
-
     /// Tells the keeper of a verified ticket that proves more than the store knows.
     pub fn prove(&self, epoch: Epoch, seq: u64) {
         let mut proof = self.proof.lock().unwrap_or_else(PoisonError::into_inner);
@@ -412,15 +368,6 @@ impl Room {
     /// Keeps the view.
     fn set_view(&self, view: RoomView) {
         self.view.store(Arc::new(view.following(&self.view.load())));
-    }
-
-    /// Forgets endings that the view shows, once the keeper remembers what it shows: no loss may fall in between.
-    fn forget_endings_shown(&self) {
-        let view = self.view.load();
-        if !self.ended_here.read().unwrap_or_else(PoisonError::into_inner).is_empty() {
-            let mut ended = self.ended_here.write().unwrap_or_else(PoisonError::into_inner);
-            ended.retain(|(epoch, seq)| *epoch == view.epoch && !view.shows_ended(*seq));
-        }
     }
 
     /// The store has lost something before this moment (by its clock): sessions that are older may not be counted there

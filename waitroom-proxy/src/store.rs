@@ -127,6 +127,9 @@ pub struct TouchItem {
     pub ttl: Duration,
     /// As in [`ClaimItem::proof`].
     pub proof: bool,
+    /// When the session began by the proof, milliseconds since the Unix epoch; 0: it does not say. Kept by a store that
+    /// knows the session not at all, or since later.
+    pub began_ms: u64,
 }
 
 /// A session that began, for whoever wants to be told.
@@ -136,7 +139,7 @@ pub struct Begun {
     pub vid: Vid,
     /// Its number.
     pub seq: u64,
-    /// When, milliseconds since the Unix epoch by this node's clock.
+    /// When, milliseconds since the Unix epoch by the store's clock.
     pub began_ms: u64,
     /// When it ends unless it is renewed, by the store's clock.
     pub expires_ms: u64,
@@ -151,6 +154,8 @@ pub enum Verdict {
         seq: u64,
         /// When the session ends, milliseconds since the Unix epoch by the store's clock.
         expires_at_ms: u64,
+        /// When it began, by the same clock. A repeated claim does not begin it again, whichever node asks.
+        began_ms: u64,
     },
     /// Still in line at this number (claims only).
     Waiting(u64),

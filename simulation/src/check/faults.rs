@@ -29,7 +29,7 @@ impl Faults {
 
     /// One fault, from its beginning until it is mended.
     pub(super) async fn strike(&mut self) {
-        match self.chance.below(14) {
+        match self.chance.below(15) {
             0 => self.lossy_wires().await,
             1 | 2 => self.partition().await,
             3 => self.roll_back().await,
@@ -42,6 +42,7 @@ impl Faults {
             10 => self.change_rate().await,
             11 => self.pause().await,
             12 => self.restart().await,
+            13 => self.forget().await,
             _ => self.order().await,
         }
     }
@@ -120,6 +121,14 @@ impl Faults {
         if let Some(number) = unseen {
             self.set_cut(number, false);
         }
+    }
+
+    /// Everything is gone and every connection lasts, so that all nodes but one find a room that is restored already (F3).
+    async fn forget(&mut self) {
+        let lasting = self.seconds(2, 12);
+        self.begins("everything flushed", lasting, RECOVERY);
+        self.world.server.forget();
+        pass(lasting).await;
     }
 
     /// Every connection breaks; nothing is lost.

@@ -58,6 +58,13 @@ impl Server {
         self.look(Act::Loss);
     }
 
+    /// Forgets everything, as by `FLUSHALL`: no connection breaks, so only the first node to ask finds nothing there.
+    pub(super) fn forget(&self) {
+        *lock(&self.saved) = None;
+        self.store.set_image(&self.room, None);
+        self.look(Act::Loss);
+    }
+
     /// Restarts with everything it had: connections break.
     pub(super) fn restart(&self) {
         self.run.fetch_add(1, Ordering::Relaxed);

@@ -47,7 +47,7 @@ async fn keep(room: Arc<Room>, mut session: Session) {
         let Some(ttl) = due_for(&session, &settings, now_s) else { continue };
         // What has run out is not proved by a tunnel: its slot may be somebody else's (I2).
         let proof = session.live(now_s);
-        let item = TouchItem { vid: session.vid, seq: session.seq, ttl, proof };
+        let item = TouchItem { vid: session.vid, seq: session.seq, ttl, proof, began_ms: session.began_s * 1_000 };
         match room.touch(session.epoch, item).await {
             Ok(Verdict::Session { expires_at_ms, .. }) => {
                 session.expires_s = expires_at_ms / 1_000;

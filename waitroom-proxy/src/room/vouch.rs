@@ -82,5 +82,6 @@ pub(super) async fn tell_all(room: Arc<Room>, store: Arc<dyn QueueStore>, clock:
 fn as_it_is(session: &Session, now_ms: u64) -> Option<TouchItem> {
     let left_ms = session.expires_s.saturating_mul(1_000).checked_sub(now_ms).filter(|left| *left > 0)?;
     let ttl = Duration::from_millis(left_ms);
-    Some(TouchItem { vid: session.vid, seq: session.seq, ttl, proof: true })
+    let began_ms = session.began_s.saturating_mul(1_000);
+    Some(TouchItem { vid: session.vid, seq: session.seq, ttl, proof: true, began_ms })
 }

@@ -163,7 +163,7 @@ impl QueueStore for RedisStore {
         let mut call = begin(&self.scripts.touch, room, epoch);
         call.arg(batch.len());
         for item in batch {
-            call.arg(name(item.vid)).arg(item.seq).arg(ms(item.ttl)).arg(u8::from(item.proof));
+            call.arg(name(item.vid)).arg(item.seq).arg(ms(item.ttl)).arg(u8::from(item.proof)).arg(item.began_ms);
         }
         self.call(room, Order::AfterRecovery, call).await?.each(batch.len(), Reply::verdict)
     }

@@ -203,7 +203,7 @@ impl Bed {
     }
 
     pub(crate) async fn touch(&self, who: u64, seq: u64, ttl: Duration, proof: bool) -> Verdict {
-        let batch = [TouchItem { vid: vid(who), seq, ttl, proof }];
+        let batch = [TouchItem { vid: vid(who), seq, ttl, proof, began_ms: 0 }];
         self.store.touch(&self.room, self.epoch, &batch).await.expect("touched or not")[0]
     }
 
@@ -215,6 +215,14 @@ impl Bed {
 
 pub(crate) fn is_session(verdict: &Verdict) -> bool {
     matches!(verdict, Verdict::Session { .. })
+}
+
+/// When the session began.
+pub(crate) fn beginning(verdict: Verdict) -> u64 {
+    match verdict {
+        Verdict::Session { began_ms, .. } => began_ms,
+        other => panic!("no session: {other:?}"),
+    }
 }
 
 /// When the session ends.

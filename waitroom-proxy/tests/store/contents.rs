@@ -15,13 +15,15 @@ const CLOCKS_APART_MS: u64 = 10_000;
 type Until = BTreeMap<Vid, (u64, u64)>;
 
 /// The line, the turns and the sessions with their scores; the numbers; whether the scratch key is there.
-type Insides = (Vec<(String, u64)>, Vec<(String, u64)>, Vec<(String, u64)>, HashMap<String, u64>, bool);
+type Insides = (Vec<(String, u64)>, Vec<(String, u64)>, Vec<(String, u64)>, HashMap<String, String>, bool);
 
 #[derive(Clone, Debug)]
 pub(crate) struct Contents {
     pub(crate) waiting: BTreeMap<Vid, u64>,
     pub(crate) granted: Until,
     pub(crate) active: Until,
+    /// When each session began, ms.
+    pub(crate) began: BTreeMap<Vid, u64>,
     /// The numbers in line, first to last.
     pub(crate) line: Vec<u64>,
     pub(crate) picture: RoomPicture,
@@ -35,8 +37,8 @@ impl Contents {
         assert_eq!(waiting, seqs_in(&picture.waiting_bits));
         assert_eq!(spent, seqs_in(&picture.spent_bits));
         assert_eq!(ended, seqs_in(&picture.ended_bits));
-        let (waiting, granted, active) = (image.waiting(), image.granted(), image.active());
-        Some(Self { waiting, granted, active, line: image.line(), picture })
+        let (waiting, granted, active, began) = (image.waiting(), image.granted(), image.active(), image.began());
+        Some(Self { waiting, granted, active, began, line: image.line(), picture })
     }
 
     pub(crate) async fn of_redis(
@@ -77,12 +79,15 @@ impl Contents {
         assert_eq!(named, seqs.keys().collect(), "`seqs` has exactly those with a turn or a session");
         let who = |name: &str| Vid::parse(name).expect("a vid");
         let until = |members: &[(String, u64)]| -> Until {
-            members.iter().map(|(vid, until)| (who(vid), (seqs[vid], *until))).collect()
+            members.iter().map(|(vid, until)| (who(vid), (numbered(&seqs[vid]).0, *until))).collect()
         };
+        let began = |(vid, _): &(String, u64)| (who(vid), numbered(&seqs[vid]).1.expect("a session has a beginning"));
+        assert!(granted.iter().all(|(vid, _)| numbered(&seqs[vid]).1.is_none()), "a turn has not begun");
         Some(Self {
             waiting: line.iter().map(|(vid, seq)| (who(vid), *seq)).collect(),
             granted: until(&granted),
             active: until(&active),
+            began: active.iter().map(began).collect(),
             line: line.iter().map(|(_, seq)| *seq).collect(),
             picture,
         })
@@ -98,6 +103,9 @@ impl Contents {
             for (vid, (_, until)) in one {
                 assert!(until.abs_diff(two[vid].1) < CLOCKS_APART_MS, "{place}: {name} of {vid}");
             }
+        }
+        for (vid, began) in &self.began {
+            assert!(began.abs_diff(other.began[vid]) < CLOCKS_APART_MS, "{place}: the beginning of {vid}");
         }
         assert_eq!(timeless(&self.picture), timeless(&other.picture), "{place}: the picture");
     }
@@ -123,6 +131,15 @@ impl Contents {
         let lowest = self.picture.base.max(self.picture.floor + 1);
         assert!(self.line.first().is_none_or(|first| *first >= lowest), "{place}: a void ticket waits");
         assert!(self.line.last().is_none_or(|last| *last <= self.picture.seq), "{place}: a number not yet given waits");
+    }
+}
+
+/// What a field of `seqs` says: the number, and the beginning of a session.
+fn numbered(text: &str) -> (u64, Option<u64>) {
+    let number = |text: &str| text.parse().expect("a whole number");
+    match text.split_once(':') {
+        Some((seq, began_ms)) => (number(seq), Some(number(began_ms))),
+        None => (number(text), None),
     }
 }
 

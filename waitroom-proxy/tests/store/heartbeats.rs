@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use waitroom_proxy::store::{Epoch, Lane, NodeId, Report, StoreError, Upload};
 
-use crate::bed::{Bed, LONG, SHORT, on_both};
+use crate::bed::{Bed, LONG, SHORT, client, on_both};
 
 const A: NodeId = NodeId(1);
 const B: NodeId = NodeId(0xffff_ffff_ffff_ffff);
@@ -15,6 +15,7 @@ on_both!(
     a_node_that_reports_no_more_is_no_longer_live,
     the_lease_has_one_holder,
     a_report_runs_out,
+    f29_a_node_that_is_gone_takes_no_other_along,
 );
 
 fn upload(node: NodeId, bucket: u64) -> Upload {
@@ -77,4 +78,26 @@ async fn a_report_runs_out(bed: Bed) {
     bed.report(&Upload { keep: SHORT, ..upload(A, 9) }).await;
     bed.let_it_run_out().await;
     assert_eq!(bed.heard(Lane::Line, 9).await, [None, None]);
+}
+
+async fn f29_a_node_that_is_gone_takes_no_other_along(bed: Bed) {
+    bed.report(&upload(B, 1)).await;
+    bed.report(&Upload { alive: SHORT, ..upload(A, 1) }).await;
+    bed.let_it_run_out().await;
+    assert_eq!(bed.live(A, LONG).await, Some(vec![B]));
+}
+
+/// A server that is short of memory may drop what has an expiry: not this, or whoever has the lease waits for nobody.
+#[tokio::test]
+async fn f29_who_lives_is_never_evicted() {
+    let bed = Bed::redis().await;
+    bed.report(&upload(A, 1)).await;
+    let url = testbed::redis::shared().await.url();
+    let mut raw = client(&url).get_multiplexed_async_connection().await.expect("a connection");
+    let mut expiry = async |key: &str| -> i64 {
+        let key = format!("queue:{{{}}}:seen:{key}", bed.room);
+        redis::cmd("PTTL").arg(key).query_async(&mut raw).await.expect("an answer")
+    };
+    assert_eq!(expiry("nodes").await, -1, "no expiry");
+    assert!(expiry(&format!("1:{A}")).await > 0, "a report that is missing holds everybody: that may go");
 }

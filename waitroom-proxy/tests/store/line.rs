@@ -267,7 +267,7 @@ async fn refused_calls_write_nothing(bed: Bed) {
     let before = bed.picture().await;
     let many = vec![(1, 1); MAX_BATCH + 1];
     let claims = vec![(1, 1, false); MAX_BATCH + 1];
-    let touches = [TouchItem { vid: vid(1), seq: 1, ttl: Duration::ZERO, proof: true }];
+    let touches = [TouchItem { vid: vid(1), seq: 1, ttl: Duration::ZERO, proof: true, began_ms: 0 }];
     let far = [JoinItem { vid: vid(2), seq: 2 }, JoinItem { vid: vid(1), seq: 1 << 40 }];
     let bad_rate = limits(f64::NAN, 1.0, 0);
     let (store, room, epoch, seen) = (&bed.store, &bed.room, bed.epoch, Seen::default());

@@ -97,7 +97,7 @@ impl Operation {
 /// An answer as text, without the times in it.
 pub(crate) fn without_times(answer: &Result<Answer, StoreError>) -> String {
     let verdict = |verdict: &Verdict| match *verdict {
-        Verdict::Session { seq, .. } => Verdict::Session { seq, expires_at_ms: 0 },
+        Verdict::Session { seq, .. } => Verdict::Session { seq, expires_at_ms: 0, began_ms: 0 },
         other => other,
     };
     let hold = |hold: Duration| if hold.is_zero() { hold } else { Duration::MAX };

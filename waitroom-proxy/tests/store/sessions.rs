@@ -1,8 +1,8 @@
 //! Sessions: claims, touches, ends, and what a replayed token can do.
 
-use waitroom_proxy::store::{Standing, Verdict};
+use waitroom_proxy::store::{Standing, TouchItem, Verdict};
 
-use crate::bed::{BURST, Bed, FULL, LONG, SHORT, expiry, is_session, limits, on_both, seqs_in};
+use crate::bed::{BURST, Bed, FULL, LONG, SHORT, beginning, expiry, is_session, limits, on_both, seqs_in, vid};
 
 on_both!(
     i9_f5_a_repeated_claim_is_the_same_session,
@@ -15,6 +15,8 @@ on_both!(
     a_proof_brings_back_what_the_store_lost,
     a_late_end_spares_the_next_ticket,
     leaving_the_line_or_a_turn_is_for_good,
+    a_session_begins_once,
+    a_proof_brings_the_beginning_along,
 );
 
 async fn i9_f5_a_repeated_claim_is_the_same_session(bed: Bed) {
@@ -122,4 +124,40 @@ async fn leaving_the_line_or_a_turn_is_for_good(bed: Bed) {
     assert_eq!(bed.join(&[(1, 1), (3, 3), (4, 4)]).await, [Standing::Void(1), Standing::Void(3), Standing::Void(4)]);
     let ticked = bed.tick_with(limits(FULL, BURST, 0), LONG).await;
     assert_eq!((ticked.granted_now, ticked.watermark, ticked.occupied), (1, 2, 1));
+}
+
+async fn a_session_begins_once(bed: Bed) {
+    bed.line_up(1).await;
+    bed.grant(1).await;
+    let began = beginning(bed.claim(&[(1, 1, false)]).await[0]);
+    assert!(began > 1_600_000_000_000, "by the store's clock: {began}");
+    bed.let_it_run_out().await;
+    assert_eq!(beginning(bed.claim(&[(1, 1, false)]).await[0]), began, "claimed again");
+    assert_eq!(beginning(bed.claim(&[(1, 0, false)]).await[0]), began, "without the number");
+    assert_eq!(beginning(bed.try_claim(LONG * 2, true, &[(1, 1, false)]).await.expect("claimed")[0]), began);
+    assert_eq!(beginning(bed.touch(1, 1, LONG * 3, true).await), began, "extended");
+    let entered = beginning(bed.enter(limits(FULL, BURST, 0), LONG, &[2]).await[0]);
+    assert!(entered > began, "{entered}");
+    bed.let_it_run_out().await;
+    assert_eq!(beginning(bed.enter(limits(FULL, BURST, 0), LONG, &[2]).await[0]), entered);
+    assert_eq!(beginning(bed.claim(&[(2, 2, false)]).await[0]), entered, "with the ticket alone, at another node");
+    assert_eq!(bed.join(&[(1, 1), (2, 0)]).await, [Standing::Active(1), Standing::Active(2)]);
+}
+
+async fn a_proof_brings_the_beginning_along(bed: Bed) {
+    bed.seat(1).await;
+    let touch = |who, seq, proof, began_ms| {
+        let (store, room, epoch) = (bed.store.clone(), bed.room.clone(), bed.epoch);
+        let batch = [TouchItem { vid: vid(who), seq, ttl: LONG, proof, began_ms }];
+        async move { beginning(store.touch(&room, epoch, &batch).await.expect("touched")[0]) }
+    };
+    assert_eq!(touch(5, 5, true, 12_345).await, 12_345, "lost by the store");
+    assert_eq!(touch(5, 5, true, 99_999).await, 12_345, "the earlier one counts");
+    let known = touch(1, 1, false, 12_345).await;
+    assert!(known > 12_345, "without proof it is nobody's word");
+    assert_eq!(touch(1, 1, true, 12_345).await, 12_345);
+    let ahead = touch(6, 6, true, known + 1_000_000_000).await;
+    assert!((known..known + 1_000_000_000).contains(&ahead), "not in the future: {ahead}");
+    assert_eq!(bed.end(&[(5, 5), (1, 0)]).await, 2, "their numbers are still known");
+    assert_eq!(seqs_in(&bed.picture().await.ended_bits), [1, 5]);
 }

@@ -126,7 +126,7 @@ async fn i12_a_renewed_session_outlives_any_number_of_others() {
     node.look().await;
     // More than half a million later, while the first one still shops.
     bed.let_in(epoch, 2, 700_000).await;
-    let renewed = [TouchItem { vid: vid(1), seq: early, ttl: DAY, proof: true }];
+    let renewed = [TouchItem { vid: vid(1), seq: early, ttl: DAY, proof: true, began_ms: 0 }];
     for rate_per_s in [50.0, 0.0] {
         node.room.set_settings(RoomSettings { limits: Limits { rate_per_s, ..settings().limits }, ..settings() });
         bed.pass(Duration::from_secs(3_000 / 2));
@@ -170,7 +170,7 @@ async fn i8_every_node_gives_back_what_it_remembers_after_a_wipe() {
             }
         }
         assert_eq!(bed.join(epoch, 1, spent).await, Standing::Void(spent), "by {sees_it_by}");
-        let proof = [TouchItem { vid: vid(2), seq: ended, ttl: DAY, proof: true }];
+        let proof = [TouchItem { vid: vid(2), seq: ended, ttl: DAY, proof: true, began_ms: 0 }];
         assert_eq!(bed.store.touch(&bed.name, epoch, &proof).await.unwrap(), [Verdict::No], "by {sees_it_by}");
         // Once: the next rounds are like any other.
         assert!(two.keeper.look().await.unwrap() && one.keeper.look().await.unwrap());
@@ -191,7 +191,7 @@ async fn i8_an_ending_is_remembered_until_the_keeper_has_seen_it() {
     node.room.set_view(RoomView::from_picture(&picture, None));
     bed.wipe();
     node.round().await;
-    let proof = [TouchItem { vid: vid(1), seq: ended, ttl: DAY, proof: true }];
+    let proof = [TouchItem { vid: vid(1), seq: ended, ttl: DAY, proof: true, began_ms: 0 }];
     assert_eq!(bed.store.touch(&bed.name, epoch, &proof).await.unwrap(), [Verdict::No]);
 }
 

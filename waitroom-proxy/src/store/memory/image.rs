@@ -31,6 +31,14 @@ impl RoomImage {
         self.visitors(|place| if let Place::Active { until_ms, .. } = place { Some(until_ms) } else { None }).collect()
     }
 
+    /// When each session began, ms.
+    #[must_use]
+    pub fn began(&self) -> BTreeMap<Vid, u64> {
+        self.visitors(|place| if let Place::Active { began_ms, .. } = place { Some(began_ms) } else { None })
+            .map(|(vid, (_, began_ms))| (vid, began_ms))
+            .collect()
+    }
+
     /// The numbers whose waiting, spent and ended bits are set.
     #[must_use]
     pub fn bits(&self) -> [Vec<u64>; 3] {

@@ -56,7 +56,7 @@ impl Room {
     fn stand(&mut self, item: JoinItem, place: Option<Place>, moves: &mut Moves, now: Now) -> Standing {
         let mut ticket = item.seq;
         match place {
-            Some(Place::Active { seq, until_ms }) if until_ms >= now.ms => return Standing::Active(seq),
+            Some(Place::Active { seq, until_ms, .. }) if until_ms >= now.ms => return Standing::Active(seq),
             Some(Place::Granted { seq, until_ms }) if until_ms >= now.ms => return Standing::Granted(seq),
             Some(Place::Waiting(seq)) => {
                 // An older valid ticket wins over a newer place.
@@ -133,8 +133,8 @@ impl Room {
         let mut answers = Vec::with_capacity(batch.len());
         for vid in batch {
             let answer = match self.places.get(vid).copied() {
-                Some(Place::Active { seq, until_ms }) if until_ms >= now.ms => {
-                    Verdict::Session { seq, expires_at_ms: until_ms }
+                Some(Place::Active { seq, until_ms, began_ms }) if until_ms >= now.ms => {
+                    Verdict::Session { seq, expires_at_ms: until_ms, began_ms }
                 }
                 Some(Place::Granted { .. }) => Verdict::No,
                 _ if open && self.tokens >= 1.0 && free >= 1 => {
@@ -143,10 +143,10 @@ impl Room {
                     self.admitted += 1;
                     self.seq += 1;
                     let seq = self.seq;
-                    self.seat(*vid, seq, until_ms);
+                    self.seat(*vid, seq, until_ms, now.ms);
                     self.mark_spent(seq);
                     self.watermark = self.watermark.max(seq);
-                    Verdict::Session { seq, expires_at_ms: until_ms }
+                    Verdict::Session { seq, expires_at_ms: until_ms, began_ms: now.ms }
                 }
                 _ => Verdict::No,
             };

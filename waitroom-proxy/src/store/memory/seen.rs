@@ -23,6 +23,7 @@ impl Room {
         let heard = &mut self.heard;
         heard.reports.retain(|_, (until, _)| *until > now.ms);
         heard.reports.insert((upload.lane, upload.bucket, upload.node), (until, upload.report.clone()));
+        heard.nodes.retain(|_, until| *until >= now.ms);
         heard.nodes.insert(upload.node, alive_until);
         Ok(())
     }

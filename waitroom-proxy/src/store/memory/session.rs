@@ -1,6 +1,6 @@
 //! Sessions: claim, touch, end.
 
-use super::super::{ClaimItem, JoinItem, StoreError, TouchItem, Verdict};
+use super::super::{ClaimItem, JoinItem, StoreError, TouchItem, Verdict, Vid};
 use super::state::{BIT_WINDOW, Now, Place, Room, bad_argument, check_batch, check_numbers, check_ttl, out_of_window};
 
 impl Room {
@@ -28,24 +28,24 @@ impl Room {
         }
         let place = self.places.get(&vid).copied();
         match place {
-            Some(Place::Active { seq, until_ms }) if until_ms >= now.ms => {
-                // Extended, never shortened.
+            Some(Place::Active { seq, until_ms, began_ms }) if until_ms >= now.ms => {
+                // Extended, never shortened, and not begun again.
                 let expires_at_ms = if renew { until.max(until_ms) } else { until_ms };
-                self.seat(vid, seq, expires_at_ms);
-                Verdict::Session { seq, expires_at_ms }
+                self.seat(vid, seq, expires_at_ms, began_ms);
+                Verdict::Session { seq, expires_at_ms, began_ms }
             }
-            Some(Place::Granted { seq, until_ms }) if until_ms >= now.ms => self.open_session(item, seq, until),
+            Some(Place::Granted { seq, until_ms }) if until_ms >= now.ms => self.open_session(vid, seq, until, now.ms),
             // The store lost the session, its token proves it. Below the base nobody knows whether it was ended.
-            _ if proof && seq >= self.base => self.open_session(item, seq, until),
+            _ if proof && seq >= self.base => self.open_session(vid, seq, until, now.ms),
             Some(Place::Waiting(seq)) => Verdict::Waiting(seq),
             _ => Verdict::No,
         }
     }
 
-    fn open_session(&mut self, item: ClaimItem, seq: u64, until_ms: u64) -> Verdict {
-        self.seat(item.vid, seq, until_ms);
+    fn open_session(&mut self, vid: Vid, seq: u64, until_ms: u64, began_ms: u64) -> Verdict {
+        self.seat(vid, seq, until_ms, began_ms);
         self.mark_spent(seq);
-        Verdict::Session { seq, expires_at_ms: until_ms }
+        Verdict::Session { seq, expires_at_ms: until_ms, began_ms }
     }
 
     /// See `touch` of the store: keeps sessions alive.
@@ -55,6 +55,7 @@ impl Room {
         if batch.iter().any(|item| item.seq == 0) {
             return Err(bad_argument("a session has a number"));
         }
+        check_numbers(batch.iter().map(|item| item.began_ms))?;
         self.admit_numbers(batch.iter().map(|item| item.seq))?;
         let verdicts = batch.iter().zip(ttls).map(|(item, ttl_ms)| self.touch_one(*item, now.ms + ttl_ms, now));
         Ok(verdicts.collect())
@@ -65,13 +66,14 @@ impl Room {
         if self.has_ended(seq) {
             return Verdict::No;
         }
+        let proved_ms = if proof && item.began_ms > 0 { item.began_ms.min(now.ms) } else { now.ms };
         match self.places.get(&vid).copied() {
-            Some(Place::Active { seq, until_ms }) if until_ms >= now.ms => {
-                let expires_at_ms = until.max(until_ms);
-                self.seat(vid, seq, expires_at_ms);
-                Verdict::Session { seq, expires_at_ms }
+            Some(Place::Active { seq, until_ms, began_ms }) if until_ms >= now.ms => {
+                let (expires_at_ms, began_ms) = (until.max(until_ms), began_ms.min(proved_ms));
+                self.seat(vid, seq, expires_at_ms, began_ms);
+                Verdict::Session { seq, expires_at_ms, began_ms }
             }
-            _ if proof && seq >= self.base => self.open_session(ClaimItem { vid, seq, proof }, seq, until),
+            _ if proof && seq >= self.base => self.open_session(vid, seq, until, proved_ms),
             _ => Verdict::No,
         }
     }

@@ -20,7 +20,7 @@ const CLOCK_SLACK_US: u64 = 1_000_000;
 pub(super) enum Place {
     Waiting(u64),
     Granted { seq: u64, until_ms: u64 },
-    Active { seq: u64, until_ms: u64 },
+    Active { seq: u64, until_ms: u64, began_ms: u64 },
 }
 
 /// One moment of the store's clock.
@@ -146,10 +146,10 @@ impl Room {
         self.places.insert(vid, Place::Granted { seq, until_ms });
     }
 
-    pub(super) fn seat(&mut self, vid: Vid, seq: u64, until_ms: u64) {
+    pub(super) fn seat(&mut self, vid: Vid, seq: u64, until_ms: u64, began_ms: u64) {
         self.take_out(vid);
         self.sessions.insert((until_ms, vid));
-        self.places.insert(vid, Place::Active { seq, until_ms });
+        self.places.insert(vid, Place::Active { seq, until_ms, began_ms });
     }
 
     /// Out of the line, the turns or the sessions, wherever the visitor is.

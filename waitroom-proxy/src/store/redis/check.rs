@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_server_that_keeps_what_it_is_given_is_fine() {
         assert_eq!(judged("redis_version:7.0.15\r\nrole:master\r\nmaxmemory_policy:noeviction\r\n"), None);
-        // Keys without an expiry are safe from these; heartbeats, which have one, may go.
+        // Keys without an expiry are safe from these; heartbeats and the lease, which have one, may go.
         assert_eq!(judged("redis_version:6.2.0\r\nrole:master\r\nmaxmemory_policy:volatile-lru\r\n"), None);
     }
 

@@ -18,9 +18,10 @@ impl Reply {
     }
 
     pub(super) fn verdict(&mut self) -> Result<Verdict, StoreError> {
-        let (code, seq, expires_at_ms) = (self.code()?, self.number()?, self.number()?);
+        let (code, seq) = (self.code()?, self.number()?);
+        let (expires_at_ms, began_ms) = (self.number()?, self.number()?);
         match code {
-            b'A' => Ok(Verdict::Session { seq, expires_at_ms }),
+            b'A' => Ok(Verdict::Session { seq, expires_at_ms, began_ms }),
             b'W' => Ok(Verdict::Waiting(seq)),
             b'X' | b'F' => Ok(Verdict::No),
             _ => Err(strange()),

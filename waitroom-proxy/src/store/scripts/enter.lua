@@ -1,7 +1,7 @@
 -- ENTER, the fast lane: new visitors go straight to a provisional session while nobody waits.
 -- ARGV  gen, life, rate per s, burst, cap on granted + active (0 none), session_ms, seen_seq, seen_adm,
 --       n (1..1000), then n x vid
--- reply {'LOST'} | {'GEN', gen, life} | {'OK', (code, seq, expiry_ms) x n}
+-- reply {'LOST'} | {'GEN', gen, life} | {'OK', (code, seq, expiry_ms, began_ms) x n}
 --       A has a session | F no: nothing was written for this visitor, JOIN instead
 -- refusals BATCH, ARG, SPAN.   atomic: the whole batch, in order; after the first F only repeats get A.
 -- Needs: nobody waiting, not paused or held, a whole token, room under the cap. Takes the token and the
@@ -32,21 +32,22 @@ local sessions, numbers, bits, seated, reply = {}, {}, {}, {}, {'OK'}
 for i = 1, count do
   local vid = vids[i]
   local expiry = tonumber(active[i] or nil)
-  local code, seq, until_ms = 'F', 0, 0
+  local code, seq, until_ms, began_ms = 'F', 0, 0, 0
   if seated[vid] then
-    code, seq, until_ms = 'A', seated[vid], expiry_ms
+    code, seq, until_ms, began_ms = 'A', seated[vid], expiry_ms, now_ms
   elseif expiry and expiry >= now_ms then
-    code, seq, until_ms = 'A', tonumber(seqs[i] or nil) or 0, expiry
+    local known_seq, known_ms = numbered(seqs[i])
+    code, seq, until_ms, began_ms = 'A', known_seq or 0, expiry, known_ms or now_ms
   elseif open and not granted[i] and state.tok >= 1 and free >= 1 then
     state.tok = state.tok - 1; free = free - 1; state.adm = state.adm + 1; state.seq = state.seq + 1
     state.wm = math.max(state.wm, state.seq)
-    code, seq, until_ms = 'A', state.seq, expiry_ms
+    code, seq, until_ms, began_ms = 'A', state.seq, expiry_ms, now_ms
     seated[vid] = seq
     sessions[#sessions + 1] = format_whole(expiry_ms); sessions[#sessions + 1] = vid
-    numbers[#numbers + 1] = vid; numbers[#numbers + 1] = format_whole(seq)
+    numbers[#numbers + 1] = vid; numbers[#numbers + 1] = session_text(seq, now_ms)
     bits[#bits + 1] = 'SET'; bits[#bits + 1] = 'u1'; bits[#bits + 1] = seq - state.base; bits[#bits + 1] = 1
   end
-  reply[#reply + 1] = code; reply[#reply + 1] = seq; reply[#reply + 1] = until_ms
+  reply[#reply + 1] = code; reply[#reply + 1] = seq; reply[#reply + 1] = until_ms; reply[#reply + 1] = began_ms
 end
 if #sessions > 0 then
   redis.call('ZADD', ACTIVE, unpack(sessions))

@@ -1,7 +1,8 @@
 -- HEARTBEATS: keeps one node's report of whom it heard, and takes note that the node lives.
 -- KEYS  the nine of the prelude, then
 --       10 seen:<bucket>:<node>  STRING  the report (first and to, 8 bytes each, then a bitmap), expires
---       11 seen:nodes            ZSET    node -> until when it counts as live, ms; expires
+--       11 seen:nodes            ZSET    node -> until when it counts as live, ms. Must not expire: a server that is
+--                                        short of memory may drop what does, and with it who is to be waited for
 -- ARGV  gen, life, node, report, keep_ms, alive_ms
 -- reply {'LOST'} | {'GEN', gen, life} | {'OK'}
 -- refusals ARG.   atomic: report and note. Repeating it changes nothing.
@@ -13,5 +14,5 @@ if not keep_ms or not alive_ms then return refuse_argument('keep_ms, alive_ms') 
 local _, now_ms = clock()
 redis.call('SET', KEYS[10], ARGV[4], 'PX', format_whole(keep_ms))
 redis.call('ZADD', KEYS[11], format_whole(now_ms + alive_ms), ARGV[3])
-redis.call('PEXPIRE', KEYS[11], format_whole(alive_ms))
+redis.call('ZREMRANGEBYSCORE', KEYS[11], '-inf', '(' .. format_whole(now_ms))
 return {'OK'}

@@ -57,7 +57,7 @@ end
 local function stand(i)
   local vid, ticket = vids[i], tickets[i]
   local waiting_seq, deadline, expiry = tonumber(waiting[i] or nil), tonumber(granted[i] or nil), tonumber(active[i] or nil)
-  local known_seq = tonumber(seqs[i] or nil)
+  local known_seq = numbered(seqs[i])
   if expiry and expiry >= now_ms then return 'A', known_seq or ticket end
   if deadline and deadline >= now_ms then return 'P', known_seq or ticket end
   if waiting_seq then

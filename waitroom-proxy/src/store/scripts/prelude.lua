@@ -9,7 +9,7 @@
 --   6 ended.bits    bitmap  bit (seq - base): session ended for good
 --   7 state         HASH    see FIELDS
 --   8 scratch       bitmap  for BITOP inside one script, gone afterwards
---   9 seqs          HASH    vid -> seq of exactly the members of granted and active
+--   9 seqs          HASH    vid -> 'seq' of exactly the members of granted, 'seq:began_ms' of those of active
 --
 -- ARGV 1 and 2 of every script: generation and life of the room as the caller believes (RECOVER and
 -- SNAPSHOT say where they differ). Replies common to all: {'LOST'} the state is gone;
@@ -101,7 +101,16 @@ local function save_state(state, ...)
 end
 
 local function score(key, vid) return tonumber(redis.call('ZSCORE', key, vid) or nil) end
-local function seq_of(vid) return tonumber(redis.call('HGET', SEQS, vid) or nil) end
+
+-- Number and, for a session, beginning (ms) from a value of `seqs`; nil for what is not there.
+local function numbered(text)
+  if not text then return nil end
+  local seq, began_ms = string.match(text, '^(%d+):?(%d*)$')
+  return tonumber(seq), tonumber(began_ms)
+end
+local function numbered_of(vid) return numbered(redis.call('HGET', SEQS, vid)) end
+local function seq_of(vid) return (numbered_of(vid)) end
+local function session_text(seq, began_ms) return format_whole(seq) .. ':' .. format_whole(began_ms) end
 
 -- The number of the first in line, or nil.
 local function head()
@@ -123,13 +132,13 @@ local function leave_line(state, vid, seq)
 end
 
 -- Opens a session, wherever the visitor was, and spends the ticket.
-local function seat(state, vid, seq, expiry_ms)
+local function seat(state, vid, seq, expiry_ms, began_ms)
   local waiting_seq = score(WAITING, vid)
   if waiting_seq then leave_line(state, vid, waiting_seq) end
   redis.call('ZREM', GRANTED, vid)
   if seq >= state.base then redis.call('SETBIT', SPENT_BITS, seq - state.base, 1) end
   redis.call('ZADD', ACTIVE, format_whole(expiry_ms), vid)
-  redis.call('HSET', SEQS, vid, format_whole(seq))
+  redis.call('HSET', SEQS, vid, session_text(seq, began_ms))
 end
 
 -- A number seen on a verified ticket was given out, whatever this store remembers.
@@ -198,7 +207,7 @@ local function each_numbered(key, visit)
   for first = 1, #members, 1000 do
     local last = math.min(first + 999, #members)
     local seqs = redis.call('HMGET', SEQS, unpack(members, first, last))
-    for i = first, last do visit(members[i], tonumber(seqs[i - first + 1] or nil) or 0) end
+    for i = first, last do visit(members[i], (numbered(seqs[i - first + 1])) or 0) end
   end
 end
 

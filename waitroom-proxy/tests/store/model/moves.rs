@@ -121,7 +121,9 @@ impl World {
     fn touchers(&mut self, epoch: Epoch, contents: &Contents) -> Vec<TouchItem> {
         let sessions: Vec<(Vid, u64)> = contents.active.iter().map(|(vid, (seq, _))| (*vid, *seq)).collect();
         let (tickets, tokens, ttl) = (self.valid_tickets(epoch), self.valid_tokens(epoch), self.ttl());
-        let item = |(vid, seq), proof| TouchItem { vid, seq, ttl, proof };
+        // What a token says of the beginning, or nothing.
+        let began_ms = 1_000 * self.chance.below(4);
+        let item = |(vid, seq), proof| TouchItem { vid, seq, ttl, proof, began_ms };
         let mut batch: Vec<TouchItem> =
             self.chance.some(&sessions, 4).into_iter().map(|who| item(who, false)).collect();
         batch.extend(self.chance.some(&tickets, 2).into_iter().map(|who| item(who, false)));
