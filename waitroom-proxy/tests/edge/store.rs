@@ -18,7 +18,9 @@ async fn scripts(redis: &PrivateRedis) -> u64 {
     let stats: String = redis::cmd("INFO").arg("commandstats").query_async(&mut connection).await.unwrap();
     let calls = |line: &str| {
         let (name, rest) = line.split_once(":calls=")?;
-        ["cmdstat_eval", "cmdstat_evalsha"].contains(&name).then(|| rest.split(',').next().unwrap().parse::<u64>().unwrap())
+        ["cmdstat_eval", "cmdstat_evalsha"]
+            .contains(&name)
+            .then(|| rest.split(',').next().unwrap().parse::<u64>().unwrap())
     };
     stats.lines().filter_map(calls).sum()
 }

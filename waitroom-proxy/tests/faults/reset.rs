@@ -31,9 +31,8 @@ async fn fill(url: &str, count: u64) {
     let picture = store.snapshot(&room, None, Detail::Counters).await.unwrap();
     store.recover(&room, picture.epoch, picture.seen(), Duration::ZERO, 0.0, 1).await.unwrap();
     for first in (0..count).step_by(MAX_BATCH) {
-        let batch: Vec<JoinItem> = (first..count.min(first + MAX_BATCH as u64))
-            .map(|who| JoinItem { vid: vid(who), seq: 0 })
-            .collect();
+        let batch: Vec<JoinItem> =
+            (first..count.min(first + MAX_BATCH as u64)).map(|who| JoinItem { vid: vid(who), seq: 0 }).collect();
         let standings = store.join(&room, picture.epoch, picture.seen(), &batch).await.unwrap();
         assert!(standings.iter().all(|standing| matches!(standing, Standing::Waiting(_))));
     }
