@@ -76,7 +76,8 @@ impl Options {
     pub async fn start(self) -> Result<PrivateRedis> {
         let port = Reserved::new().map_err(Error::io("reserving a port"))?;
         let clock = if self.clock { Some(Clock::new()?) } else { None };
-        let redis = PrivateRedis { options: self, port, child: Mutex::new(None), clock, folder: Scratch::new("redis")? };
+        let redis =
+            PrivateRedis { options: self, port, child: Mutex::new(None), clock, folder: Scratch::new("redis")? };
         redis.restart().await?;
         Ok(redis)
     }

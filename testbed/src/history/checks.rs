@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::looks::{Look, Looks};
+use super::looks::{self, Look, Looks, Piece};
 use super::{Broken, Count, Loss, Node, Rules, Saw, Sighting, Stay, Turn, Visit};
 
 /// Findings of one kind that are told; the first ones say most.
@@ -165,18 +165,14 @@ pub(super) fn rate_by_visitors(turns: &[Turn], rules: &Rules) -> Vec<Broken> {
 }
 
 /// I1 by the nodes' own counters: what all of them together gave in a window, by the looks that lie inside it.
-pub(super) fn rate_by_nodes(looks: &BTreeMap<Node, Vec<Look>>, rules: &Rules) -> Vec<Broken> {
-    // Between two looks at one node: from when, to when, how many. One that began anew counts from nothing.
-    let pieces = looks.values().flat_map(|looks| looks.windows(2)).map(|pair| {
-        (pair[0].asked_ms, pair[1].answered_ms, pair[1].given.saturating_sub(pair[0].given))
-    });
-    let mut pieces: Vec<(u64, u64, u64)> = pieces.collect();
-    pieces.sort_by_key(|(_, to_ms, _)| *to_ms);
-    let starts: BTreeSet<u64> = pieces.iter().map(|(from_ms, ..)| *from_ms).collect();
+pub(super) fn rate_by_nodes(all: &BTreeMap<Node, Vec<Look>>, rules: &Rules) -> Vec<Broken> {
+    let mut pieces = looks::pieces(all);
+    pieces.sort_by_key(|piece| piece.to_ms);
+    let starts: BTreeSet<u64> = pieces.iter().map(|piece| piece.from_ms).collect();
     let mut too_many = Vec::new();
     for start in starts {
         let mut gave = 0;
-        for (_, to_ms, more) in pieces.iter().filter(|(from_ms, ..)| *from_ms >= start) {
+        for Piece { to_ms, gave: more, .. } in pieces.iter().filter(|piece| piece.from_ms >= start) {
             gave += more;
             let allowed = rules.allowed(start, *to_ms);
             if gave as f64 > allowed {

@@ -19,6 +19,35 @@ pub(super) struct Look {
     pub(super) rounds: u64,
 }
 
+/// Turns that a node gave between two looks, and when it may have.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Piece {
+    pub(super) from_ms: u64,
+    pub(super) to_ms: u64,
+    pub(super) gave: u64,
+}
+
+/// What each node gave between one look and the next. One that began anew counts from nothing.
+///
+/// A round is counted when its answer is there, and the store may have given its turns well before: but not before the
+/// round before it was over, which an earlier look had not seen yet.
+pub(super) fn pieces(looks: &BTreeMap<Node, Vec<Look>>) -> Vec<Piece> {
+    let of_node = |looks: &Vec<Look>| -> Vec<Piece> {
+        let piece = |at: usize| {
+            let (from, to) = (looks[at], looks[at + 1]);
+            // Two less: the counters of turns and of rounds are not read in the same instant.
+            let before = looks[..at].iter().rev().find(|before| before.rounds + 2 <= from.rounds);
+            Piece {
+                from_ms: before.map_or(0, |before| before.asked_ms),
+                to_ms: to.answered_ms,
+                gave: to.given.saturating_sub(from.given),
+            }
+        };
+        (0..looks.len().saturating_sub(1)).map(piece).collect()
+    };
+    looks.values().flat_map(of_node).collect()
+}
+
 /// From which moment on (answered, ms) a node speaks of which moment (ms) or of a later one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Looks(BTreeMap<Node, Vec<(u64, u64)>>);

@@ -70,7 +70,7 @@ fn i1_too_many_are_found_by_visitors_by_nodes_and_by_the_store() {
         })
     };
     assert_eq!(shared(0), [""; 0]);
-    assert_eq!(shared(2), ["I1"], "neither too many, and both together are");
+    assert_eq!(shared(3), ["I1"], "neither too many, and both together are");
     let count = |store_ms, admitted| Count { answered_ms: 0, store_ms, admitted, occupied: 0 };
     assert_eq!(found(|history| history.counted(count(52_905, 24))), ["I1"]);
     assert_eq!(

@@ -64,13 +64,7 @@ impl Proxy {
         Self { _clock: Some(clock), ..proxy }
     }
 
-    async fn start_until(
-        line: &str,
-        origin: &Origin,
-        top: &str,
-        rooms: &str,
-        environment: &[(&str, String)],
-    ) -> Self {
+    async fn start_until(line: &str, origin: &Origin, top: &str, rooms: &str, environment: &[(&str, String)]) -> Self {
         let (folder, config) = config(origin, top, rooms);
         let program = environment.iter().fold(program(&config), |program, (key, value)| program.env(key, value));
         let process = program.start().unwrap();

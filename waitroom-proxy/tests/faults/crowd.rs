@@ -163,12 +163,7 @@ impl Crowd {
         self.visitors = all.into_iter().map(|(_, visitor)| visitor).collect();
     }
 
-    async fn act_all(
-        &self,
-        share: Vec<(usize, Visitor)>,
-        proxy: &Proxy,
-        proxies: &[&Proxy],
-    ) -> Vec<(usize, Visitor)> {
+    async fn act_all(&self, share: Vec<(usize, Visitor)>, proxy: &Proxy, proxies: &[&Proxy]) -> Vec<(usize, Visitor)> {
         let mut wire = Kept::to(proxy.visitors);
         let mut acted = Vec::with_capacity(share.len());
         for (number, mut visitor) in share {

@@ -54,7 +54,8 @@ async fn kill(crowd: &mut Crowd, origin: &Origin, other: &Proxy, killed: &Proxy)
         killed.process.kill().await.unwrap();
     });
     for mut stream in asked.into_iter().chain(idle) {
-        let ended = tokio::time::timeout(PATIENCE, stream.read(&mut [0; 64])).await.expect("no connection is left open");
+        let ended =
+            tokio::time::timeout(PATIENCE, stream.read(&mut [0; 64])).await.expect("no connection is left open");
         assert!(!matches!(ended, Ok(1..)), "an answer after the end");
     }
 }

@@ -1,4 +1,5 @@
-//! F22: an operator resets a room in which a million wait.
+//! F22: an operator resets a room in which 200,000 wait: a build for tests takes half a minute to put a million in line,
+//! and the reset costs the same (it unlinks the keys).
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::harness::Proxy;
 use crate::site::{Keys, of_rate, rules};
 
 /// Who wait without polling, and those who poll.
-const SILENT: u64 = 1_000_000;
+const SILENT: u64 = 200_000;
 const CROWD: usize = 300;
 
 /// Nobody is let in.
@@ -31,16 +32,15 @@ async fn fill(url: &str, count: u64) {
     let picture = store.snapshot(&room, None, Detail::Counters).await.unwrap();
     store.recover(&room, picture.epoch, picture.seen(), Duration::ZERO, 0.0, 1).await.unwrap();
     for first in (0..count).step_by(MAX_BATCH) {
-        let batch: Vec<JoinItem> = (first..count.min(first + MAX_BATCH as u64))
-            .map(|who| JoinItem { vid: vid(who), seq: 0 })
-            .collect();
+        let batch: Vec<JoinItem> =
+            (first..count.min(first + MAX_BATCH as u64)).map(|who| JoinItem { vid: vid(who), seq: 0 }).collect();
         let standings = store.join(&room, picture.epoch, picture.seen(), &batch).await.unwrap();
         assert!(standings.iter().all(|standing| matches!(standing, Standing::Waiting(_))));
     }
 }
 
 #[tokio::test]
-async fn f22_i11_a_room_is_reset_while_a_million_wait_and_everybody_rejoins_without_an_error() {
+async fn f22_i11_a_room_is_reset_while_200_000_wait_and_everybody_rejoins_without_an_error() {
     let (origin, redis, keys) =
         (Origin::start().await.unwrap(), PrivateRedis::start().await.unwrap(), Keys::make().await);
     let top = keys.with_store(&redis.url(), "");

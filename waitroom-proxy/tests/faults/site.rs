@@ -43,13 +43,7 @@ pub(crate) async fn clock_ms(redis: &PrivateRedis) -> u64 {
 
 /// The rules of a room of one rate.
 pub(crate) fn rules(rate_per_s: f64) -> Rules {
-    Rules {
-        rates: vec![(0, rate_per_s)],
-        burst: BURST,
-        max_active: 0,
-        unsure_places: 0,
-        blur_ms: 50,
-    }
+    Rules { rates: vec![(0, rate_per_s)], burst: BURST, max_active: 0, unsure_places: 0, blur_ms: 50 }
 }
 
 /// Keys of all proxies of a site; the first of each kind signs.

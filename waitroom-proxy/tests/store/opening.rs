@@ -1,4 +1,5 @@
-//! F25: a million come in through the proxy's own coalescing of joins, to one real server.
+//! F25: an opening second through the proxy's own coalescing of joins, to one real server. A build for tests takes half
+//! a minute for a million, so there are fewer here; `cargo xtask bench queue` and `bench edge` play the million.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -14,10 +15,10 @@ use waitroom_proxy::ticket::Ticket;
 
 use crate::bed::{LIFE, LONG, client, limits, room_name, vid};
 
-const VISITORS: u64 = 1_000_000;
+const VISITORS: u64 = 200_000;
 
 /// Who wait for their number at one moment.
-const AT_ONCE: usize = 4_000;
+const AT_ONCE: usize = 2_000;
 
 /// Reached only by what is broken.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,7 +38,7 @@ fn settings() -> RoomSettings {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f25_i4_i6_a_million_joins_are_neither_lost_nor_doubled() {
+async fn f25_i4_i6_no_join_of_an_opening_is_lost_or_doubled() {
     let redis = PrivateRedis::start().await.expect("a server");
     // With the limit of 200 ms that the proxy has.
     let store = Arc::new(RedisStore::new(client(&redis.url())));
@@ -53,15 +54,17 @@ async fn f25_i4_i6_a_million_joins_are_neither_lost_nor_doubled() {
         let ticket = Ticket::pre(vid(who), who);
         loop {
             match room.join(&ticket).await {
-                Ok(Standing::Waiting(seq)) => {
+                // A fresh room's bucket holds a turn; whoever asks again may have it.
+                Ok(Standing::Waiting(seq) | Standing::Granted(seq)) => {
                     numbers.borrow_mut()[usize::try_from(seq).expect("small")] += 1;
                     return;
                 }
                 Ok(other) => panic!("visitor {who} got {other:?}"),
-                // As the page does: it shows the same ticket again.
+                // As a page does that is told so: it shows the same ticket again, a little later.
                 Err(_) => *again.borrow_mut() += 1,
             }
-            tokio::task::yield_now().await;
+            let answers = async || !room.view().stale;
+            testbed::wait::until("the store to answer", PATIENCE, answers).await.expect("an answer");
         }
     };
     stream::iter(1..=VISITORS).for_each_concurrent(AT_ONCE, join).await;
@@ -72,5 +75,6 @@ async fn f25_i4_i6_a_million_joins_are_neither_lost_nor_doubled() {
     });
     let picture = picture.await.expect("a picture");
     let bits: u64 = picture.waiting_bits.bytes.iter().map(|byte| u64::from(byte.count_ones())).sum();
-    assert_eq!((picture.seq, picture.waiting, bits), (VISITORS, VISITORS, VISITORS), "i6");
+    assert_eq!((picture.seq, picture.waiting + picture.granted), (VISITORS, VISITORS), "i4");
+    assert_eq!(bits, picture.waiting, "i6");
 }
