@@ -47,7 +47,7 @@ impl Server {
         }
         let client = match &self.source {
             Source::One(client) => client.clone(),
-            Source::Sentinels(sentinels) => primary(&mut *sentinels.lock().await).await?,
+            Source::Sentinels(sentinels) => primary(&mut sentinels.lock().await).await?,
         };
         let manager = ConnectionManager::new_lazy_with_config(client, self.config.clone())?;
         self.current.store(Some(manager.clone().into()));
@@ -96,7 +96,7 @@ fn sentinels(scheme: &str, rest: &str) -> Option<Vec<SentinelClient>> {
     let logins = if login.is_empty() { vec![""] } else { vec!["", login] };
     let client = |login: &str| {
         let all = hosts.split(',').map(|host| at(login, host, "0")).collect::<Option<Vec<_>>>()?;
-        SentinelClient::build(all, name.to_owned(), Some(node.clone()), SentinelServerType::Master).ok()
+        SentinelClient::build(all, name, Some(node.clone()), SentinelServerType::Master).ok()
     };
     logins.into_iter().map(client).collect()
 }

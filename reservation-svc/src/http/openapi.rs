@@ -146,6 +146,27 @@ mod tests {
     }
 
     #[test]
+    fn bodies_and_keys_say_their_bounds() {
+        let document = serde_json::to_value(document()).unwrap();
+        let schemas = &document["components"]["schemas"];
+        let body = &schemas["HoldBody"]["properties"];
+        assert_eq!((&body["seats"]["maxItems"], &body["seats"]["minItems"]), (&100.into(), &1.into()), "{body}");
+        assert_eq!(body["seats"]["items"]["$ref"], "#/components/schemas/SeatName", "{body}");
+        assert_eq!((&schemas["SeatName"]["maxLength"], &body["count"]["maximum"]), (&32.into(), &100.into()), "{body}");
+        assert_eq!(schemas["NothingBody"]["additionalProperties"], false);
+        let (mut posts, mut keyed) = (0, 0);
+        for item in document["paths"].as_object().unwrap().values() {
+            let parameters = item["post"]["parameters"].as_array().into_iter().flatten();
+            posts += usize::from(item["post"].is_object());
+            for key in parameters.filter(|parameter| parameter["name"] == "Idempotency-Key") {
+                assert_eq!(key["schema"]["maxLength"], 255, "{key}");
+                keyed += 1;
+            }
+        }
+        assert_eq!((posts, keyed), (4, 4), "each POST takes a key");
+    }
+
+    #[test]
     fn lists_every_problem_type() {
         let text = document().to_json().unwrap();
         for kind in Kind::ALL {

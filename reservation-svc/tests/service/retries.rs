@@ -2,14 +2,19 @@
 
 use futures_util::future::join_all;
 use redis::AsyncCommands;
+use reservation_svc::ledger::LedgerError;
+use reservation_svc::ledger::holds::HoldAnswer;
+use reservation_svc::ledger::idempotency::IdempotencyKey;
+use reservation_svc::seat::{SeatNumber, UserId};
 use serde_json::json;
+use sqlx::Connection;
 use testbed::ports::Reserved;
 use testbed::process::Program;
 use testbed::redis::PrivateRedis;
 use testbed::wait;
 use testbed::wire::Wire;
 
-use crate::bed::{Bed, DEADLINE, Wishes, bearer};
+use crate::bed::{self, Bed, DEADLINE, Wishes, bearer};
 use crate::client::{Client, Request};
 
 /// A keyed hold of a seat of schedule 1, at whichever instance.
@@ -101,39 +106,70 @@ async fn i17_the_same_hold_many_times_at_once_is_one_hold() {
     bed.audit().await;
 }
 
+fn key(body: &str) -> IdempotencyKey {
+    IdempotencyKey::new("k", "POST /schedules/1/holds", &body).unwrap()
+}
+
+/// What the lock's refusal of A-1 to each of these users comes to, all at once.
+async fn refused(bed: &Bed, users: std::ops::RangeInclusive<i64>) -> Vec<Result<HoldAnswer, LedgerError>> {
+    let ledger = bed::ledger(&bed.database.url());
+    let taken = [SeatNumber::parse("A-1").unwrap()];
+    let key = key("A-1");
+    join_all(users.map(|user| ledger.refuse_hold(UserId::new(user).unwrap(), &taken, &key))).await
+}
+
 #[tokio::test]
 async fn refusals_of_a_crowd_are_stored_together_and_each_as_its_own() {
-    let (redis, bed) = with_lock(Wishes { connections: 4, ..Wishes::default() }).await;
-    bed.held(1, &["A-1"]).await;
-    let ask = |user| hold(&bed, &bed.client, user, "A-1").send();
-    let answers = join_all((2..=201).map(ask)).await;
-    for answer in &answers {
-        answer.assert_problem(409, "seat-taken");
-        assert_eq!(answer.seats(), ["A-1"]);
+    let bed = Bed::start().await;
+    for answer in refused(&bed, 1..=200).await {
+        assert_eq!(answer.unwrap(), HoldAnswer::SeatTaken { seats: vec!["A-1".to_owned()] });
     }
     assert_eq!(bed.sql("SELECT count(*) FROM idempotency_keys WHERE key = 'k'").await, "200");
     let transactions = bed.sql("SELECT count(DISTINCT xmin::text) FROM idempotency_keys WHERE key = 'k'").await;
-    assert!(transactions.parse::<u32>().unwrap() <= 50, "200 refusals took {transactions} transactions");
+    assert_eq!(transactions, "2", "the first, and all who came while it was written");
 
     // They are answers like any other: the same for the same, and for nothing else.
-    bed.run_out().await;
-    connection(&redis).await.del::<_, ()>("seat:lock:1:A-1").await.unwrap();
-    ask(2).await.assert_problem(409, "seat-taken");
-    hold(&bed, &bed.client, 2, "A-2").send().await.assert_problem(422, "idempotency-key-reused");
-    assert_eq!(hold(&bed, &bed.client, 300, "A-1").send().await.status, 201, "the seat is free by now");
+    let ledger = bed::ledger(&bed.database.url());
+    let other = [SeatNumber::parse("A-2").unwrap()];
+    let again = |body: &str| {
+        let (ledger, other, key) = (ledger.clone(), other.clone(), key(body));
+        async move { ledger.refuse_hold(UserId::new(7).unwrap(), &other, &key).await }
+    };
+    assert_eq!(again("A-1").await.unwrap(), HoldAnswer::SeatTaken { seats: vec!["A-1".to_owned()] });
+    assert!(matches!(again("A-2").await, Err(LedgerError::KeyReused)));
+    let mut connection = bed.pool.acquire().await.unwrap();
+    let mut at_work = connection.begin().await.unwrap();
+    sqlx::query("SELECT idempotency_begin(7, 'k', '')").execute(&mut *at_work).await.unwrap();
+    assert!(matches!(again("A-1").await, Err(LedgerError::KeyInProgress)));
+    at_work.rollback().await.unwrap();
 }
 
 #[tokio::test]
 async fn a_stranger_among_the_refused_spoils_nothing_for_the_others() {
-    let (_redis, bed) = with_lock(Wishes::default()).await;
-    bed.held(1, &["A-1"]).await;
-    let answers = join_all((900..=1100).map(|user| hold(&bed, &bed.client, user, "A-1").send())).await;
-    for (user, answer) in (900..).zip(&answers) {
-        if user <= 1000 {
-            answer.assert_problem(409, "seat-taken");
-        } else {
-            answer.assert_problem(403, "unknown-user");
+    let bed = Bed::start().await;
+    for (user, answer) in (990..).zip(refused(&bed, 990..=1010).await) {
+        match answer {
+            Ok(HoldAnswer::SeatTaken { .. }) => assert!(user <= 1000, "{user}"),
+            Err(LedgerError::UserUnknown) => assert!(user > 1000, "{user}"),
+            other => panic!("{user}: {other:?}"),
         }
     }
-    assert_eq!(bed.sql("SELECT count(*) FROM idempotency_keys WHERE key = 'k'").await, "101");
+    let transactions = "SELECT count(*), count(DISTINCT xmin::text) FROM idempotency_keys WHERE key = 'k'";
+    assert_eq!(bed.sql(transactions).await, "11|2");
+}
+
+#[tokio::test]
+async fn a_refusal_by_the_lock_is_the_answer_from_then_on() {
+    let (redis, bed) = with_lock(Wishes::default()).await;
+    bed.held(1, &["A-1"]).await;
+    let ask = |user: i64| hold(&bed, &bed.client, user, "A-1").send();
+    for answer in join_all((2..=9).map(ask)).await {
+        answer.assert_problem(409, "seat-taken");
+        assert_eq!(answer.seats(), ["A-1"]);
+    }
+    bed.run_out().await;
+    connection(&redis).await.del::<_, ()>("seat:lock:1:A-1").await.unwrap();
+    ask(2).await.assert_problem(409, "seat-taken");
+    hold(&bed, &bed.client, 2, "A-2").send().await.assert_problem(422, "idempotency-key-reused");
+    assert_eq!(ask(10).await.status, 201, "the seat is free by now");
 }
