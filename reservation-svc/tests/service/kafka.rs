@@ -39,7 +39,8 @@ fn cluster() -> MockCluster<'static, rdkafka::producer::DefaultProducerContext> 
 async fn lies_there(brokers: &str, count: usize) -> Vec<Event> {
     let consumer: StreamConsumer = ClientConfig::new()
         .set("bootstrap.servers", brokers)
-        .set("group.id", "test")
+        // Of its own, or it would go on behind what was read before.
+        .set("group.id", format!("test-{}", uuid::Uuid::now_v7()))
         .set("auto.offset.reset", "earliest")
         .create()
         .unwrap();

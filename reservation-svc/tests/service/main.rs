@@ -11,6 +11,7 @@ mod card_faults;
 mod card_random;
 mod catalogue;
 mod client;
+mod consumers;
 mod events;
 mod expiry;
 mod failover;

@@ -17,6 +17,7 @@ use testbed::wait;
 use tokio::sync::Notify;
 
 use crate::bed::{self, Bed, DEADLINE};
+use crate::consumers;
 use crate::events::{self, PENDING, Recorder, assert_order_of_seats, crowd};
 
 /// Whoever waits for a lock in this database.
@@ -97,8 +98,8 @@ async fn f18_a_worker_process_killed_in_the_middle_of_publishing() {
 
     crowd(&bed, 60..80).await;
     let seen = Arc::new(Recorder::default());
-    let (ledger, consumers) = events::consumers(&bed).await;
-    let heir = Both(Arc::clone(&seen), consumers);
+    let (ledger, all) = consumers::consumers(&bed).await;
+    let heir = Both(Arc::clone(&seen), all);
     let heir = Relay::new(ledger, Arc::new(heir), Arc::new(Notify::new()), events::counter());
     wait::until("the heir to have relayed all", DEADLINE, || async {
         events::drain(&heir).await;

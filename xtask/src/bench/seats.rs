@@ -182,7 +182,7 @@ async fn relayed(site: &Site, rounds: u32, time: Duration) -> Result<Value> {
         println!("  {events} events in {:.2} s: {per_s:.0} events/s", took.as_secs_f64());
         rates.push(per_s);
     }
-    let rate = spread(rates.into_iter()).context("no rounds")?;
+    let rate = spread(rates).context("no rounds")?;
     println!(
         "  events/s from the outbox to all consumers, one worker: {:.0} ({:.0} to {:.0}); aim ≥ 10,000",
         rate.median, rate.least, rate.most
