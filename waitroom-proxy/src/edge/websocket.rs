@@ -99,6 +99,8 @@ async fn keep(room: Arc<Room>, mut session: Session, now_s: u64) {
         if is_over(&room, &session, now_s) {
             return;
         }
+        // Nobody else asks for a tunnel, should the store have lost its session.
+        room.vouch_for(&session);
         let settings = room.settings().clone();
         let Some(ttl) = due_for(&session, &settings, now_s) else { continue };
         // What has run out is not proved by a tunnel: its slot may be somebody else's (I2).

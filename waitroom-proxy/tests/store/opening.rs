@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use testbed::redis::PrivateRedis;
-use waitroom_proxy::room::Room;
 use waitroom_proxy::room::settings::RoomSettings;
+use waitroom_proxy::room::{Patience, Room};
 use waitroom_proxy::store::redis::RedisStore;
 use waitroom_proxy::store::{Detail, QueueStore as _, Standing};
 use waitroom_proxy::ticket::Ticket;
@@ -53,7 +53,7 @@ async fn f25_i4_i6_no_join_of_an_opening_is_lost_or_doubled() {
     let join = async |who: u64| {
         let ticket = Ticket::pre(vid(who), who);
         loop {
-            match room.join(&ticket).await {
+            match room.join(&ticket, Patience::begins()).await {
                 // A fresh room's bucket holds a turn; whoever asks again may have it.
                 Ok(Standing::Waiting(seq) | Standing::Granted(seq)) => {
                     numbers.borrow_mut()[usize::try_from(seq).expect("small")] += 1;

@@ -107,7 +107,7 @@ fn held(reception: Reception) -> Held {
 fn session(reception: Reception) -> Verified {
     match reception {
         Reception::Admitted { minted, .. } => {
-            let session = Some(ShownSession { session: minted.session, token: minted.token });
+            let session = Some(ShownSession { session: minted.session, token: minted.token, by_header: false });
             Verified { session, ticket: None }
         }
         other => panic!("not admitted: {other:?}"),
@@ -177,7 +177,7 @@ async fn f4_a_real_server_that_falls_silent_holds_nobody_up_and_what_it_did_is_f
     let enter = async {
         while inside.session.is_none() {
             if let Reception::Admitted { minted, .. } = site.receive(Verified::default()).await {
-                let session = Some(ShownSession { session: minted.session, token: minted.token });
+                let session = Some(ShownSession { session: minted.session, token: minted.token, by_header: false });
                 inside = Verified { session, ticket: None };
             }
         }

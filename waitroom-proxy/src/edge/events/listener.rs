@@ -89,7 +89,8 @@ impl Direct {
             self.0.flush().await
         };
         let said = tokio::time::timeout(SLOW_READER, said).await;
-        said.or_err(ErrorType::WriteTimedout, "the listener takes nothing")?.or_err(ErrorType::WriteError, "no listener")
+        said.or_err(ErrorType::WriteTimedout, "the listener takes nothing")?
+            .or_err(ErrorType::WriteError, "no listener")
     }
 }
 
