@@ -14,6 +14,8 @@ mod heartbeats;
 mod history;
 #[path = "store/line.rs"]
 mod line;
+#[path = "store/link.rs"]
+mod link;
 #[path = "store/model.rs"]
 mod model;
 #[path = "store/operation.rs"]
