@@ -16,6 +16,8 @@ mod history;
 mod leaders;
 #[path = "store/line.rs"]
 mod line;
+#[path = "store/link.rs"]
+mod link;
 #[path = "store/model.rs"]
 mod model;
 #[path = "store/opening.rs"]
