@@ -36,6 +36,8 @@ async fn calls(proxy: &Proxy, of: &str) -> u64 {
 #[tokio::test]
 async fn polls_and_admitted_requests_cost_no_command() {
     const REQUESTS: u64 = 10_000;
+    /// The first time that an operation is used Redis does not know its script yet, and is asked twice.
+    const OPERATIONS: u64 = 19;
     let (origin, redis) = (Origin::start().await.unwrap(), PrivateRedis::start().await.unwrap());
     let proxy = on_redis(&origin, &redis.url(), &room("rate_per_s = 0.0001\nburst = 1")).await;
     let mut inside = Jar::default();
@@ -64,7 +66,7 @@ async fn polls_and_admitted_requests_cost_no_command() {
         // One call may be under way.
         let at_least = run.saturating_sub(calls(&proxy, "").await + 1);
         assert!(
-            at_least <= at_most,
+            at_least <= at_most + OPERATIONS,
             "{at_least} scripts that the keeper did not call, {at_most} before {REQUESTS} requests"
         );
         for (operation, asked) in OF_VISITORS.iter().zip(asked) {
