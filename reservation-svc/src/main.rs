@@ -146,6 +146,7 @@ async fn told_to_stop() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "an edge of the process reads the clock")]
 fn user_token(config: &Config, user: i64, ttl_s: u64) -> anyhow::Result<()> {
     let UserKeys::SecretFile(path) = &config.users else {
         bail!("users.jwks_url: tokens are signed elsewhere; ask that issuer, or set users.hs256_secret_file");

@@ -9,6 +9,7 @@ use waitroom_proxy::cli::{self, Start, Surroundings};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+#[expect(clippy::disallowed_methods, reason = "an edge of the process reads the clock")]
 fn main() -> ExitCode {
     let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
     let surroundings = Surroundings {

@@ -6,21 +6,26 @@
 //! Nothing here names a socket, and no caller passes a clock: the store's own
 //! clock is the only one the rate is measured by.
 
-use std::fmt;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
+mod failure;
 mod heartbeat;
 pub mod memory;
+mod names;
 #[cfg(feature = "server")]
 mod open;
+mod picture;
 #[cfg(feature = "server")]
 pub mod redis;
 
+pub use self::failure::{CheckError, StoreError};
 pub use self::heartbeat::{Lane, NodeId, Report, Upload};
+pub use self::names::{Epoch, RoomName, Vid};
 #[cfg(feature = "server")]
 pub use self::open::{OpenError, open, open_with};
+pub use self::picture::{BitSpan, Detail, RoomPicture};
 
 /// Most visitors one batch operation takes; more is refused before any write.
 pub const MAX_BATCH: usize = 1_000;
@@ -30,28 +35,6 @@ pub const MAX_TICK: u32 = 5_000;
 
 /// A jump of the number sequence after a loss: more than can have been given out unseen.
 pub const SEQ_MARGIN: u64 = 100_000;
-
-/// A visitor: 12 random bytes, written as 16 characters of base64url.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Vid(pub [u8; 12]);
-
-/// A room's name, `[a-z0-9_-]{1,64}`; comes from the config only.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct RoomName(String);
-
-/// Which incarnation of a room something belongs to.
-///
-/// `generation` rises when an operator resets the room: everything older is void.
-/// `life` is a random id given when a room starts from nothing (an empty store and
-/// a node that remembers nothing), so that numbers of two such starts are never
-/// taken for one another. A restored room keeps its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Epoch {
-    /// Rises by one with every reset.
-    pub generation: u64,
-    /// Random, never 0 in a room that has started; 0 from a node that knows none.
-    pub life: u32,
-}
 
 /// What this node remembers of a room, passed along so that a store that lost its
 /// last writes is noticed and never hands out the same number or turn twice.
@@ -194,65 +177,6 @@ pub struct Ticked {
     pub now_ms: u64,
 }
 
-/// A run of bits, one a seq; the most significant bit of the first byte is `first`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct BitSpan {
-    /// The seq of the first bit.
-    pub first: u64,
-    /// The bits, eight seqs a byte.
-    pub bytes: Vec<u8>,
-}
-
-/// A consistent picture of a room.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RoomPicture {
-    /// Which incarnation.
-    pub epoch: Epoch,
-    /// Highest number given out.
-    pub seq: u64,
-    /// Bit 0 of the bitmaps.
-    pub base: u64,
-    /// Tickets up to here were flushed.
-    pub floor: u64,
-    /// Admissions since the generation began.
-    pub admitted: u64,
-    /// Highest seq ever granted.
-    pub watermark: u64,
-    /// No grants for this long.
-    pub hold: Duration,
-    /// The pause counter: odd is paused.
-    pub pause: u64,
-    /// Started from nothing a short while ago: yields to whoever proves more.
-    pub cold: bool,
-    /// In line.
-    pub waiting: u64,
-    /// With a turn not yet claimed (may include overdue ones not swept yet).
-    pub granted: u64,
-    /// With a session (may include overdue ones not swept yet).
-    pub active: u64,
-    /// The store's clock, milliseconds since the Unix epoch.
-    pub now_ms: u64,
-    /// Who waits.
-    pub waiting_bits: BitSpan,
-    /// Whose session ended for good.
-    pub ended_bits: BitSpan,
-    /// Whose ticket is spent; empty unless asked for.
-    pub spent_bits: BitSpan,
-}
-
-/// Counters without the bitmaps are enough for an operator's look; polls need the bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Detail {
-    /// Counters only.
-    Counters,
-    /// Counters, and waiting bits from the first in line on.
-    Line,
-    /// Counters, waiting bits from the first in line on, ended bits.
-    Polls,
-    /// Everything: what a node keeps in order to give it back after a loss.
-    Everything,
-}
-
 /// How a room came (back) to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
@@ -286,35 +210,6 @@ pub enum BitKind {
     Spent,
     /// Sessions that ended for good.
     Ended,
-}
-
-/// Why the store gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The room's state is gone, or this node has connected anew and may have missed a loss: call
-    /// [`QueueStore::recover`].
-    #[error("the store may have lost the room's state: it has to be recovered")]
-    Lost,
-    /// The store is of another epoch: adopt it, or recover when this node knows more.
-    #[error("the room is of another epoch: generation {}, life {}", .0.generation, .0.life)]
-    Superseded(Epoch),
-    /// The store refused the call before any write; a bug of the caller, or a ticket out of range.
-    #[error("the store refused the call: {0}")]
-    Refused(String),
-    /// No answer in time, or no connection.
-    #[error("the store does not answer: {0}")]
-    Unavailable(String),
-}
-
-/// Why a store must not be started with.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum CheckError {
-    /// It does not answer now; it may later.
-    #[error("{0}")]
-    Down(String),
-    /// It answers, and would lose queues or refuse writes until somebody changes its settings.
-    #[error("{0}")]
-    Unfit(String),
 }
 
 /// The operations of `queue.md`. All of them name the room and the epoch the caller believes in.
@@ -440,97 +335,4 @@ pub trait QueueStore: Send + Sync + 'static {
 
     /// At start: whether this store can keep a queue, in one sentence with what to do.
     async fn check(&self) -> Result<(), CheckError>;
-}
-
-impl StoreError {
-    /// The sentence of [`StoreError::Refused`] and [`StoreError::Unavailable`] by itself; otherwise the whole message.
-    #[must_use]
-    pub fn reason(&self) -> String {
-        match self {
-            Self::Refused(reason) | Self::Unavailable(reason) => reason.clone(),
-            Self::Lost | Self::Superseded(_) => self.to_string(),
-        }
-    }
-}
-
-impl BitSpan {
-    /// Drops the zeros at the end: they say nothing.
-    pub fn trim_zeros(&mut self) {
-        let end = self.bytes.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
-        self.bytes.truncate(end);
-    }
-}
-
-impl Vid {
-    /// Parses 16 characters of base64url.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
-        use base64::Engine as _;
-        let mut bytes = [0; 12];
-        if text.len() != 16 {
-            return None;
-        }
-        let n = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
-        (n == 12).then_some(Self(bytes))
-    }
-}
-
-impl fmt::Display for Vid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use base64::Engine as _;
-        let mut text = [0; 16];
-        // 12 bytes are exactly 16 characters without padding, so this cannot fail.
-        let n =
-            base64::engine::general_purpose::URL_SAFE_NO_PAD.encode_slice(self.0, &mut text).map_err(|_| fmt::Error)?;
-        f.write_str(std::str::from_utf8(&text[..n]).map_err(|_| fmt::Error)?)
-    }
-}
-
-impl fmt::Debug for Vid {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Vid({self})")
-    }
-}
-
-impl RoomName {
-    /// `None` unless the name is `[a-z0-9_-]{1,64}`.
-    #[must_use]
-    pub fn new(name: &str) -> Option<Self> {
-        let ok = (1..=64).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-');
-        ok.then(|| Self(name.to_owned()))
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for RoomName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl RoomPicture {
-    /// Whether an operator has paused the room.
-    #[must_use]
-    pub fn paused(&self) -> bool {
-        self.pause % 2 == 1
-    }
-
-    /// The part of the picture that a node remembers.
-    #[must_use]
-    pub fn seen(&self) -> Seen {
-        Seen {
-            seq: self.seq,
-            admitted: self.admitted,
-            watermark: self.watermark,
-            base: self.base,
-            floor: self.floor,
-            pause: self.pause,
-        }
-    }
 }

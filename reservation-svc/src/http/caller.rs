@@ -72,11 +72,13 @@ fn bearer(value: &str) -> Option<&str> {
 }
 
 /// Seconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "an edge of the process reads the clock")]
 pub(super) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Milliseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "an edge of the process reads the clock")]
 pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

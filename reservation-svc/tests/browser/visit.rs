@@ -179,6 +179,7 @@ async fn seats_that_others_took_are_told_and_given_up() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "a token that is good now")]
 async fn without_the_demo_a_token_is_asked_for() {
     let site = Site::with(Browser::options().reduced_motion(), "").await;
     site.open("#/wallet").await;

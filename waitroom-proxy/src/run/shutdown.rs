@@ -68,6 +68,7 @@ impl ShutdownSignalWatch for Signals {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a thread of its own that only waits")]
 fn drain(connections: &AtomicUsize, most: Duration) {
     let began = std::time::Instant::now();
     // The listeners close first: one look later nothing new can come.

@@ -92,6 +92,7 @@ impl fmt::Debug for MemoryStore {
 }
 
 /// The edge where the embedded store meets the machine's clock.
+#[expect(clippy::disallowed_methods, reason = "an edge of the process reads the clock")]
 fn system_clock() -> u64 {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     since_epoch.as_micros() as u64
