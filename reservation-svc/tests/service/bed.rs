@@ -1,6 +1,7 @@
 //! One service with a seeded database of its own, and the waiting room's keys to make tokens with.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use queue_token::{Claims, KeyRing, SigningKey};
@@ -236,9 +237,11 @@ pub(crate) fn claims(visitor: &str) -> Claims {
     }
 }
 
+/// The same for a user from beginning to end, as a session has it: the service knows a client by its token.
 pub(crate) fn bearer(user: i64) -> String {
-    let secret = SecretSlice::from(SECRET.to_vec());
-    format!("Bearer {}", users::mint(&secret, UserId::new(user).unwrap(), now_s(), 600).unwrap())
+    static BEGAN_S: OnceLock<u64> = OnceLock::new();
+    let (secret, now_s) = (SecretSlice::from(SECRET.to_vec()), *BEGAN_S.get_or_init(now_s));
+    format!("Bearer {}", users::mint(&secret, UserId::new(user).unwrap(), now_s, 3_600).unwrap())
 }
 
 #[expect(clippy::disallowed_methods, reason = "tokens that are good now")]
