@@ -102,7 +102,8 @@ async fn run(command: &Command, config: Config) -> anyhow::Result<()> {
             say(&operator::settlement(&config, &ledger(&config)?, *day).await.context("database.url")?)
         }
         Command::RevokedTickets { schedule, .. } => {
-            say(&operator::revoked_tickets(&ledger(&config)?, *schedule).await.context("database.url")?)
+            let revoked = operator::revoked_tickets(&ledger(&config)?, *schedule).await.context("database.url")?;
+            say(&revoked.with_context(|| format!("there is no schedule {schedule}"))?)
         }
         Command::UserToken { user, ttl_s, .. } => user_token(&config, *user, *ttl_s),
     }

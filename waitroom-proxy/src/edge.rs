@@ -110,7 +110,7 @@ impl Edge {
     }
 
     fn prepare(session: &mut Session, ctx: &mut Ctx) {
-        connection::head_is_whole();
+        connection::head_is_whole(request::is_head_alone(&session.req_header().headers));
         session.set_read_timeout(Some(CLIENT_PAUSE));
         session.set_write_timeout(Some(CLIENT_PAUSE));
         keep_alive(session, KEEP_ALIVE_S);

@@ -126,7 +126,7 @@ impl Counter<'_> {
     /// sessions of the room's present life: an ended one must not come back (I8).
     fn may_count(&self, session: &Session) -> bool {
         let alone_and_older = self.room.is_alone() && session.epoch != self.room.view().epoch;
-        !alone_and_older && !self.room.ended_here(session.epoch, session.seq)
+        !alone_and_older && !self.room.has_ended_here(session)
     }
 
     async fn hold(&self, decision: Decision, patience: Patience) -> Reception {
@@ -277,7 +277,9 @@ impl Counter<'_> {
     fn unguarded(&self) -> Reception {
         let now_s = self.now_ms / 1_000;
         let epoch = self.room.view().epoch;
-        let expires_s = now_s + UNGUARDED.as_secs();
+        let settings = self.room.settings();
+        let lasts = UNGUARDED.min(settings.session_ttl).min(settings.session_max);
+        let expires_s = now_s + lasts.as_secs();
         self.signed(Session { epoch, vid: self.mint.draw_vid(), seq: 0, began_s: now_s, expires_s, provisional: true })
     }
 

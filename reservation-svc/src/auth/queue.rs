@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
-use queue_token::{Jwks, Verifier, peek_kid, peek_unverified_claims};
+use queue_token::{Claims, Jwks, Verifier, peek_kid, peek_unverified_claims};
 use ring::digest;
 
 use super::AuthError;
@@ -98,6 +98,9 @@ impl QueueGate {
             self.audiences.iter().find(|room| **room == claimed.aud).ok_or(AuthError::Refused("audience"))?;
         let verified = keys.verifier.verify(token, audience, now_s).map_err(|_| AuthError::Refused("invalid"))?;
         let claims = verified.into_claims();
+        if !can_be_kept(&claims) {
+            return Err(AuthError::Refused("claims"));
+        }
         let session = QueueSession {
             audience: claims.aud,
             generation: claims.generation,
@@ -123,6 +126,15 @@ impl Keys {
     fn remember(&self, digest: [u8; 32], known: Known) {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).put(digest, known);
     }
+}
+
+/// Whether the database can hold what the claims say, however well they are signed.
+fn can_be_kept(claims: &Claims) -> bool {
+    /// The end of the year 9999.
+    const LATEST_S: u64 = 253_402_300_799;
+    i64::try_from(claims.generation).is_ok()
+        && claims.auth_time <= LATEST_S
+        && !claims.sub.chars().chain(claims.jti.chars()).any(char::is_control)
 }
 
 fn digest_of(token: &str) -> [u8; 32] {

@@ -125,12 +125,25 @@ pub struct PaymentBody {
 
 /// Ways to pay.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "lowercase", try_from = "String")]
 pub enum MethodBody {
     /// The user's wallet.
     Wallet,
     /// The external payment gateway.
     Card,
+}
+
+/// By hand, because a derived one takes `{"wallet":null}` as well.
+impl TryFrom<String> for MethodBody {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        match name.as_str() {
+            "wallet" => Ok(Self::Wallet),
+            "card" => Ok(Self::Card),
+            _ => Err("method must be `wallet` or `card`"),
+        }
+    }
 }
 
 /// Seats that were paid for.

@@ -79,8 +79,13 @@ impl Ledger {
     }
 
     /// The reservations of a schedule that were cancelled after a ticket was issued: what a gate has to turn away
-    /// although the signature is good.
-    pub async fn revoked_tickets(&self, schedule: i64) -> Result<Vec<Uuid>, LedgerError> {
+    /// although the signature is good. `None`: there is no such schedule.
+    pub async fn revoked_tickets(&self, schedule: i64) -> Result<Option<Vec<Uuid>>, LedgerError> {
+        let there = sqlx::query_as("SELECT EXISTS (SELECT FROM concert_schedules WHERE id = $1)").bind(schedule);
+        let (there,): (bool,) = self.one(there).await?;
+        if !there {
+            return Ok(None);
+        }
         let found: Vec<(Uuid,)> = self
             .all(
                 sqlx::query_as(
@@ -90,6 +95,6 @@ impl Ledger {
                 .bind(schedule),
             )
             .await?;
-        Ok(found.into_iter().map(|(id,)| id).collect())
+        Ok(Some(found.into_iter().map(|(id,)| id).collect()))
     }
 }

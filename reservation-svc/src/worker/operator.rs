@@ -113,8 +113,8 @@ pub async fn settlement(config: &Config, ledger: &Ledger, day: NaiveDate) -> Res
     Ok(text.trim_end().to_owned())
 }
 
-/// The reservations whose tickets a gate has to turn away, a line each.
-pub async fn revoked_tickets(ledger: &Ledger, schedule: i64) -> Result<String, LedgerError> {
+/// The reservations whose tickets a gate has to turn away, a line each; `None`: there is no such schedule.
+pub async fn revoked_tickets(ledger: &Ledger, schedule: i64) -> Result<Option<String>, LedgerError> {
     let revoked = ledger.revoked_tickets(schedule).await?;
-    Ok(revoked.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    Ok(revoked.map(|revoked| revoked.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
 }

@@ -45,6 +45,12 @@ async fn refused_bodies() {
         (RESERVATIONS, format!(r#"{{"hold_id":"{id}","payment":{{"method":null}}}}"#), 422, "invalid-body"),
         (RESERVATIONS, format!(r#"{{"hold_id":"{id}","payment":{{"method":7}}}}"#), 422, "invalid-body"),
         (RESERVATIONS, format!(r#"{{"hold_id":"{id}","payment":{{"method":{{}}}}}}"#), 422, "invalid-body"),
+        (
+            RESERVATIONS,
+            format!(r#"{{"hold_id":"{id}","payment":{{"method":{{"wallet":null}}}}}}"#),
+            422,
+            "invalid-body",
+        ),
         (RESERVATIONS, r#"{"hold_id":null,"payment":null}"#.to_owned(), 422, "invalid-body"),
         (RESERVATIONS, format!(r#"{{"hold_id":"{id}","payment":{{"method":nul}}}}"#), 400, "malformed-json"),
         (RESERVATIONS, format!(r#"{{"hold_id":"{id}","payment":{{"method":"wallet","x":1}}}}"#), 422, "invalid-body"),

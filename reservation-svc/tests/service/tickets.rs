@@ -80,6 +80,6 @@ async fn the_worker_issues_tickets_once_and_not_for_what_was_cancelled() {
     assert_eq!(bed.sql("SELECT count(*) FROM outbox WHERE topic = 'ticket.issued'").await, "2");
 
     bed.as_user(2, "POST", &format!("/reservations/{standing}/cancel")).send().await;
-    let revoked = crate::bed::ledger(&bed.database.url()).revoked_tickets(1).await.unwrap();
+    let revoked = crate::bed::ledger(&bed.database.url()).revoked_tickets(1).await.unwrap().unwrap();
     assert_eq!(revoked.iter().map(ToString::to_string).collect::<Vec<_>>(), [standing]);
 }

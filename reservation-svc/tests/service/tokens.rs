@@ -52,6 +52,9 @@ async fn refused_queue_tokens_get_the_same_words() {
         ("alg none", format!("{none}.")),
         ("swapped algorithm", format!("{swapped}.{}", URL_SAFE_NO_PAD.encode(mac))),
         ("cut short", cut),
+        ("a beginning that no date can be", signed(&bed.ring, |claims| claims.auth_time = 10_u64.pow(18))),
+        ("a generation that no column holds", signed(&bed.ring, |claims| claims.generation = 1 << 63)),
+        ("a subject that no text is", signed(&bed.ring, |claims| claims.sub = "a\0b".to_owned())),
         ("garbage", "a.b.c".to_owned()),
         ("empty", String::new()),
     ];

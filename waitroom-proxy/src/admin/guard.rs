@@ -91,6 +91,9 @@ fn host_is_loopback(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
     let Ok(authority) = host.to_str().unwrap_or_default().parse::<axum::http::uri::Authority>() else { return false };
+    if authority.as_str().contains('@') {
+        return false;
+    }
     let name = authority.host();
     if let Some(v6) = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')) {
         return v6.parse::<Ipv6Addr>().is_ok_and(|ip| ip.is_loopback());

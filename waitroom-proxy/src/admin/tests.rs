@@ -196,6 +196,7 @@ async fn refused_web_page_posting_to_the_admin_listener() {
         &["Host: localhost.evil.example", "X-Waitroom-Admin: 1"],
         &["Host: 127.0.0.1.evil.example", "X-Waitroom-Admin: 1"],
         &["Host: 127.0.0.1@evil.example", "X-Waitroom-Admin: 1"],
+        &["Host: evil.example@localhost", "X-Waitroom-Admin: 1"],
         &["Host: localhost", "Host: evil.example", "X-Waitroom-Admin: 1"],
         &["X-Waitroom-Admin: 1"],
     ] {

@@ -46,8 +46,10 @@ struct Shared {
 const BETWEEN: u8 = 1;
 /// Within a head.
 const HEAD: u8 = 2;
-/// The head is whole.
+/// The head is whole, and a body or another protocol may follow.
 const REQUEST: u8 = 3;
+/// The head is whole, and nothing belongs to the request but the head.
+const HEAD_ALONE: u8 = 4;
 
 /// Nobody stops it.
 const GOES_ON: u8 = 0;
@@ -127,9 +129,9 @@ pub fn current() -> Option<Connection> {
     CURRENT.try_with(Clone::clone).ok()
 }
 
-/// The current request's head is whole.
-pub fn head_is_whole() {
-    with_current(|connection| connection.set(REQUEST));
+/// The current request's head is whole. `alone`: nothing belongs to it but the head.
+pub fn head_is_whole(alone: bool) {
+    with_current(|connection| connection.set(if alone { HEAD_ALONE } else { REQUEST }));
 }
 
 /// The current request is answered.

@@ -262,7 +262,7 @@ fn leave(site: &Site, parts: &Parts, now_ms: u64) -> Answered {
     let now_ms = site_room.room.by_the_store(now_ms);
     let verified = verify(site, site_room, &site_room.cookies.read(&parts.headers), now_ms);
     if let Some(shown) = &verified.session {
-        site_room.room.end(shown.session.epoch, shown.session.vid, shown.session.seq);
+        site_room.room.end_session(&shown.session, now_ms);
     }
     match verified.ticket {
         Some(ticket) if ticket.is_pre() => site_room.room.leave(ticket.vid, ticket.good_until_ms(), now_ms),

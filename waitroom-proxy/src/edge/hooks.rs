@@ -113,7 +113,7 @@ impl ProxyHttp for Edge {
         let ends = news::take_session_end(response);
         match admitted {
             Some(ended) if ends => {
-                room.room.end(ended.epoch, ended.vid, ended.seq);
+                room.room.end_session(&ended, room.room.by_the_store((self.clock)()));
                 let cookies = [room.cookies.clear_token(), room.cookies.clear_ticket()];
                 news::dress_response(response, &Self::news(ctx, room, (&cookies, None)))?;
             }

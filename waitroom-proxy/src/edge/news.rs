@@ -12,7 +12,7 @@ use super::desk;
 use super::mint::Minted;
 use super::request::Cors;
 use super::site::{Site, SiteRoom};
-use crate::credentials::{Credentials, TOKEN_HEADER};
+use crate::credentials::{Credentials, TICKET_HEADER, TOKEN_HEADER};
 
 /// By which the upstream ends a session.
 const QUEUE_SESSION: HeaderName = HeaderName::from_static("x-queue-session");
@@ -94,6 +94,12 @@ pub fn take_session_end(response: &mut ResponseHeader) -> bool {
 /// # Errors
 /// When a value can't be written as a field.
 pub fn dress_response(response: &mut ResponseHeader, news: &ClientNews<'_>) -> Result<()> {
+    // Clients believe what stands in these: only the proxy may say it.
+    for ours in [TICKET_HEADER, TOKEN_HEADER] {
+        if response.headers.contains_key(&ours) {
+            response.remove_header(&ours);
+        }
+    }
     for cookie in news.cookies {
         response.append_header(SET_COOKIE, cookie)?;
     }
@@ -131,12 +137,14 @@ mod tests {
         let mut response = ResponseHeader::build(200, None).unwrap();
         response.insert_header(CACHE_CONTROL, "public, max-age=600").unwrap();
         response.insert_header("X-Queue-Session", " End ").unwrap();
+        response.insert_header("X-Queue-Token", "the upstream's own idea").unwrap();
         assert!(take_session_end(&mut response));
         assert!(!response.headers.contains_key("x-queue-session"));
         let cookies = ["a=b".to_owned()];
         let news = ClientNews { token: None, cookies: &cookies, cors: Cors::default(), request_id: "7" };
         dress_response(&mut response, &news).unwrap();
         assert_eq!(response.headers[CACHE_CONTROL], "private, no-store");
+        assert!(!response.headers.contains_key("x-queue-token"), "only the proxy speaks of tokens");
         assert!(!response.headers.contains_key(VARY));
     }
 

@@ -72,6 +72,13 @@ pub fn cors<'h>(headers: &'h HeaderMap, allowed: &[String]) -> Cors<'h> {
     Cors { origin: headers.get(ORIGIN).filter(is_allowed), varies: true }
 }
 
+/// Whether neither a body nor another protocol can follow the head.
+#[must_use]
+pub fn is_head_alone(headers: &HeaderMap) -> bool {
+    let more = [http::header::CONTENT_LENGTH, http::header::TRANSFER_ENCODING, http::header::UPGRADE];
+    !more.iter().any(|name| headers.contains_key(name))
+}
+
 /// Whether this is a CORS preflight.
 #[must_use]
 pub fn is_preflight(parts: &Parts) -> bool {

@@ -129,7 +129,7 @@ async fn keep(room: Arc<Room>, mut session: Session, now_s: u64) {
 /// is not over before the store has said so.
 fn is_over(room: &Room, session: &Session, now_s: u64) -> bool {
     let view = room.view();
-    if !view.honours(session) || room.ended_here(session.epoch, session.seq) {
+    if !view.honours(session) || room.has_ended_here(session) {
         return true;
     }
     // While the store is away, whoever was let through for that reason stays.

@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 
 use super::{Ending, MAX_ENDED_HERE, Room};
+use crate::session::Session;
 use crate::store::{Epoch, Vid};
 
 impl Room {
@@ -57,6 +58,24 @@ impl Room {
     pub fn leave(&self, vid: Vid, until_ms: u64, now_ms: u64) {
         self.left.note(vid, until_ms, now_ms);
         self.end(self.view().epoch, vid, 0);
+    }
+
+    /// Ends a session. One without a number, given while the store was away, is known to nobody but whoever shows it: it
+    /// is refused by this node until it has run out.
+    pub fn end_session(&self, session: &Session, now_ms: u64) {
+        match session.seq {
+            0 => self.left.note(session.vid, session.expires_s.saturating_mul(1_000), now_ms),
+            seq => self.end(session.epoch, session.vid, seq),
+        }
+    }
+
+    /// Whether this node has ended the session and what it knows from the store does not show it.
+    #[must_use]
+    pub fn has_ended_here(&self, session: &Session) -> bool {
+        match session.seq {
+            0 => self.left.contains(session.vid),
+            seq => self.ended_here(session.epoch, seq),
+        }
     }
 
     /// Whether this visitor has given up a ticket without a number, at this node.

@@ -239,6 +239,32 @@ async fn requests_that_come_together_are_answered_in_their_order() {
 }
 
 #[tokio::test]
+async fn what_comes_behind_a_request_under_way_waits_for_its_turn() {
+    let origin = Origin::start().await.unwrap();
+    let proxy = Proxy::start(&origin, &room(CLOSED)).await;
+    origin.script("/assets/slow", Script::new().delay(std::time::Duration::from_millis(300)).body("slow"));
+    let mut client = Client::new(&proxy).await;
+    client.send(request("GET /assets/slow", "")).await;
+    let begun = async || origin.requests().len() == 1;
+    testbed::wait::until("the upstream to have the request", PATIENCE, begun).await.unwrap();
+    client.send(poll("")).await;
+    let slow = client.answer().await.unwrap();
+    assert_eq!((slow.status, slow.body.as_str()), (200, "slow"), "{slow:?}");
+    assert_eq!(client.answer().await.unwrap().json()["state"], "waiting");
+    assert_eq!(origin.requests().len(), 1, "and the upstream had it once");
+}
+
+#[tokio::test]
+async fn refused_bodies_that_are_none_get_the_answer_all_the_same() {
+    let origin = Origin::start().await.unwrap();
+    let proxy = Proxy::start(&origin, &room(CLOSED)).await;
+    let mut client = Client::new(&proxy).await;
+    let line = "POST /queue/leave?room=concert";
+    client.send(request(line, "Transfer-Encoding: chunked\r\n") + "-1\r\n").await;
+    assert_eq!(client.answer().await.unwrap().status, 204);
+}
+
+#[tokio::test]
 async fn refused_heads_that_pingora_had_no_answer_for() {
     let origin = Origin::start().await.unwrap();
     let proxy = Proxy::start(&origin, &room(CLOSED)).await;

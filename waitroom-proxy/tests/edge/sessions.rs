@@ -135,6 +135,31 @@ async fn f4_who_passes_while_the_store_is_away_keeps_the_place_in_line() {
     assert_eq!(after.await.unwrap()["seq"], before["seq"], "i4");
 }
 
+/// No store knows of such a session, so no bit says that it ended.
+#[tokio::test]
+async fn i8_a_session_given_while_the_store_was_away_ends_when_its_visitor_leaves() {
+    let (origin, redis) = (Origin::start().await.unwrap(), PrivateRedis::start().await.unwrap());
+    let wire = Wire::to(redis.addr()).await.unwrap();
+    let policy = "on_unavailable = \"pass\"\non_unavailable_after_s = 1";
+    let top = format!("[store]\nurl = \"{}\"\n{policy}", redis.url_via(wire.addr()));
+    let proxy = Proxy::start_with(&origin, &top, &room("rate_per_s = 0\nsession_ttl_s = 20")).await;
+    let mut jar = Jar::default();
+    jar.take(&proxy.page("/", "").await);
+    proxy.poll_until(&mut jar, |status| status["seq"].is_u64()).await;
+    wire.cut().await.unwrap();
+    let inside = proxy.poll_until(&mut jar, |status| status["state"] == "admitted").await;
+    let lasts = inside["expires_at_ms"].as_u64().unwrap() - inside["server_time_ms"].as_u64().unwrap();
+    assert!(lasts <= 20_000, "no longer than any session of the room: {lasts} ms");
+    jar.0.remove("wr_ticket_concert");
+    assert_eq!(proxy.page("/", &jar.header()).await.body, "ok");
+    wire.mend().await.unwrap();
+    wait::until("the store to be back", PATIENCE, async || proxy.look("/readyz").await.status == 200).await.unwrap();
+    leave(&proxy, ("Cookie", &jar.header())).await;
+    origin.forget_requests();
+    proxy.page("/", &jar.header()).await;
+    assert!(origin.requests().is_empty(), "a replayed token of a session that was left");
+}
+
 #[tokio::test]
 async fn a_client_is_told_of_its_session_the_way_that_it_proved_it() {
     let origin = Origin::start().await.unwrap();

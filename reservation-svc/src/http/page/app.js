@@ -2,7 +2,7 @@
 
 import { on, serverNow, token } from "./api.js";
 import { chosen } from "./chosen.js";
-import { el, heading, notice } from "./dom.js";
+import { el, heading, notice, unnotice } from "./dom.js";
 import { clock } from "./format.js";
 import { hold as kept, resume } from "./hold.js";
 import { demo, demoLogin, refreshBalance } from "./user.js";
@@ -38,6 +38,7 @@ const go = (path) => {
 async function show() {
   leaving.abort();
   leaving = new AbortController();
+  unnotice();
   const { signal } = leaving;
   const path = location.hash.slice(1);
   const [pattern, view, nav, needsUser] = ROUTES.find(([pattern]) => pattern.test(path)) ?? ROUTES[0];

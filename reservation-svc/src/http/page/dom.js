@@ -13,7 +13,7 @@ export function el(tag, { text, on = {}, ...attributes } = {}, ...children) {
   return element;
 }
 
-let clearing;
+let clearing, noticed = 0;
 
 /** Shows a sentence at the foot of the page for some seconds, and has it read out. */
 export function notice(text) {
@@ -21,6 +21,7 @@ export function notice(text) {
   place.textContent = "";
   clearTimeout(clearing);
   if (!text) return;
+  noticed = Date.now();
   // A new text in the next frame: the same words twice would be read once.
   requestAnimationFrame(() => {
     place.textContent = text;
@@ -28,6 +29,11 @@ export function notice(text) {
   clearing = setTimeout(() => {
     place.textContent = "";
   }, 8000);
+}
+
+/** Takes away what was said for an earlier view. What led to this one has only just been said, and stays. */
+export function unnotice() {
+  if (Date.now() - noticed > 1000) notice("");
 }
 
 /** The heading of a view: focused when the view opens, so that readers begin there. */

@@ -18,13 +18,16 @@ use pingora::protocols::{
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-use super::{BETWEEN, Connection, HEAD, HEAD_DEADLINE};
+use super::{BETWEEN, Connection, HEAD, HEAD_ALONE, HEAD_DEADLINE};
 
 /// Bytes of an answer that are gathered before they leave: a page and its head go in one packet train.
 const GATHERED: usize = 16 * 1024;
 
 /// What an answer of an API takes with its head: room is made for it at once.
 const USUAL: usize = 2 * 1024;
+
+/// Most bytes taken of what a client says while its request is dealt with; the rest waits in the socket.
+const LATER: usize = 16 * 1024;
 
 /// The stream.
 #[derive(Debug)]
@@ -35,6 +38,9 @@ pub struct Watched {
     /// Read before Pingora asked, and how much of it Pingora has seen.
     first: Vec<u8>,
     seen: usize,
+    /// Came behind a request that is not answered yet: the next one's. Pingora would take it for a broken client, and give
+    /// the request up after the upstream has had it.
+    later: Vec<u8>,
     /// Written by Pingora and not yet sent, and how much of it has been.
     out: Vec<u8>,
     sent: usize,
@@ -46,16 +52,17 @@ pub struct Watched {
 
 impl Watched {
     pub(super) fn new(inner: Stream, connection: Connection, first: Vec<u8>, deadline: Instant) -> Self {
-        let (out, inner) = (Vec::new(), Some(inner));
-        Self { inner, connection, first, seen: 0, out, sent: 0, deadline, timer: None }
+        let (out, later, inner) = (Vec::new(), Vec::new(), Some(inner));
+        Self { inner, connection, first, seen: 0, later, out, sent: 0, deadline, timer: None }
     }
 
-    /// The stream itself, and what Pingora has not read of the bytes that came first.
+    /// The stream itself, and what has been read of it and is none of Pingora's.
     #[must_use]
     pub fn take_back(mut self) -> Option<(Stream, Vec<u8>)> {
         // What has not left by now was written by nobody who cared to flush.
         self.out = Vec::new();
-        let rest = std::mem::take(&mut self.first).split_off(self.seen);
+        let mut rest = std::mem::take(&mut self.first).split_off(self.seen);
+        rest.append(&mut self.later);
         Some((self.inner.take()?, rest))
     }
 
@@ -79,6 +86,20 @@ impl Watched {
         }
         (self.out, self.sent) = (Vec::new(), 0);
         Poll::Ready(Ok(()))
+    }
+
+    /// Ready when the client is gone; what it says meanwhile is put aside.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.later.len() < LATER {
+            let mut piece = [0; 1024];
+            let mut read = ReadBuf::new(&mut piece);
+            ready!(self.inner()?.poll_read(cx, &mut read))?;
+            if read.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.later.extend_from_slice(read.filled());
+        }
+        Poll::Pending
     }
 
     fn poll_timer(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -122,6 +143,9 @@ impl AsyncRead for Watched {
         }
         if this.connection.poll_stop(cx) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if this.connection.phase() == HEAD_ALONE {
+            return this.poll_gone(cx);
         }
         let read = this.inner()?.poll_read(cx, buf);
         if read.is_ready() {

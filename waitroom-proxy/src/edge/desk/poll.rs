@@ -109,7 +109,10 @@ impl<'p> Poller<'p> {
     /// For those who gave up their place or their session, or whose session was ended.
     fn left(&self) -> Option<Polled> {
         let room = &self.site_room.room;
-        let session = self.verified.session.as_ref().map(|shown| room.is_over(shown.session.epoch, shown.session.seq));
+        let session =
+            self.verified.session.as_ref().map(|shown| {
+                room.is_over(shown.session.epoch, shown.session.seq) || room.has_ended_here(&shown.session)
+            });
         let ticket = self.verified.ticket.map(|ticket| match ticket.is_pre() {
             true => room.has_left(ticket.vid),
             false => room.is_over(ticket.epoch, ticket.seq),
