@@ -198,7 +198,7 @@ impl Crowd {
         } else {
             visitor.last = serde_json::from_str(&response.body).ok();
             if self.polls.get().is_multiple_of(TRIES) && !ticket.is_empty() {
-                self.try_the_door(number, &ticket, wire).await;
+                visitor.inside = self.try_the_door(number, &ticket, wire).await;
             }
         }
     }
@@ -227,14 +227,21 @@ impl Crowd {
         }
     }
 
-    /// Asks for a protected page with a ticket only.
-    async fn try_the_door(&self, number: usize, ticket: &str, wire: &mut Kept) {
-        let at_ms = self.now_ms();
-        match wire.ask(&format!("GET {INSIDE} HTTP/1.1\r\nHost: localhost\r\n{ticket}\r\n")).await {
-            Some(response) if response.status != 429 && response.all("x-queue-token").is_empty() => {
-                self.wrong(number, at_ms, &response, "a ticket", wire.node());
+    /// Asks for a protected page with a ticket only: held, or let in whose turn it is by now, who gets a token with it.
+    async fn try_the_door(&self, number: usize, ticket: &str, wire: &mut Kept) -> Option<Inside> {
+        let asked_ms = self.now_ms();
+        let response = wire.ask(&format!("GET {INSIDE} HTTP/1.1\r\nHost: localhost\r\n{ticket}\r\n")).await?;
+        match response.all("x-queue-token")[..] {
+            [token] if response.status == 200 => {
+                let (seq, since_ms) = (claims(token)["seq"].as_u64()?, self.now_ms());
+                self.history.borrow_mut().saw(number, wire.node(), asked_ms, since_ms, Saw::Admitted { seq });
+                Some(Inside { token: token.to_owned(), since_ms, left: false })
             }
-            _ => {}
+            _ if response.status == 429 => None,
+            _ => {
+                self.wrong(number, asked_ms, &response, "a ticket", wire.node());
+                None
+            }
         }
     }
 
