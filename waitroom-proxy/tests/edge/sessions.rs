@@ -150,10 +150,14 @@ async fn i8_a_session_given_while_the_store_was_away_ends_when_its_visitor_leave
     let inside = proxy.poll_until(&mut jar, |status| status["state"] == "admitted").await;
     let lasts = inside["expires_at_ms"].as_u64().unwrap() - inside["server_time_ms"].as_u64().unwrap();
     assert!(lasts <= 20_000, "no longer than any session of the room: {lasts} ms");
-    jar.0.remove("wr_ticket_concert");
+    let ticket = format!("wr_ticket_concert={}", jar.0.remove("wr_ticket_concert").unwrap());
     assert_eq!(proxy.page("/", &jar.header()).await.body, "ok");
     wire.mend().await.unwrap();
-    wait::until("the store to be back", PATIENCE, async || proxy.look("/readyz").await.status == 200).await.unwrap();
+    let guarded = async || {
+        let status = poll(&proxy, &[("Cookie", &ticket)]).await.json();
+        status["state"] == "waiting" && status["stale"] == false
+    };
+    wait::until("the door to be guarded again", PATIENCE, guarded).await.unwrap();
     leave(&proxy, ("Cookie", &jar.header())).await;
     origin.forget_requests();
     proxy.page("/", &jar.header()).await;
