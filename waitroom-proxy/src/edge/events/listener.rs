@@ -24,7 +24,8 @@ pub trait Listener: Send {
     /// Says some words.
     fn tell(&mut self, words: Bytes) -> impl Future<Output = Result<()>> + Send;
 
-    /// Resolves, with an error, only when the client goes or says more than its request.
+    /// Resolves, with an error, only when the client goes; or says more than its request, where the front serves it (what
+    /// comes behind a request of Pingora's is put aside).
     fn gone(&mut self) -> impl Future<Output = Result<()>> + Send;
 
     /// Says that there is nothing more to say.
